@@ -1,0 +1,148 @@
+//! What the program will do, resolved once from the config: nothing after this room looks at
+//! YAML, environment or defaults. Resolving dials nobody.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::retention::Policy;
+use crate::sources::Source;
+use crate::storages::Storage;
+use crate::stream::Compression;
+
+/// Everything that a config asks for.
+pub struct Plan {
+    /// Settings of the whole program.
+    pub main: Main,
+    /// The jobs, in config order, whole ones and broken ones.
+    pub jobs: Vec<Entry>,
+}
+
+/// A job of the config, or why it cannot be one.
+pub enum Entry {
+    /// It can run.
+    Job(Box<Job>),
+    /// It cannot; the others can.
+    Broken(Broken),
+}
+
+/// A job with errors in its config.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Its name, as far as there is one.
+    pub name: String,
+    /// Its type as written.
+    pub kind: String,
+    /// The group it would run in, where its type is known.
+    pub group: Option<Group>,
+    /// What is wrong: rendered problems with file, line, column and snippet.
+    pub problems: Vec<String>,
+}
+
+/// Settings of the whole program.
+#[derive(Clone, Debug)]
+pub struct Main {
+    /// Who we are on shared storages.
+    pub server_name: String,
+    /// Names that this server had before.
+    pub formerly: Vec<String>,
+    /// Where locks, journals and memory of runs lie.
+    pub state_dir: PathBuf,
+    /// How long to wait for another run.
+    pub lock_wait: Duration,
+    /// The log file, when there is one.
+    pub log_file: Option<PathBuf>,
+    /// Write the log as JSON lines.
+    pub log_json: bool,
+    /// Things in the config that have no effect, in words with file and line.
+    pub notes: Vec<String>,
+}
+
+/// A job that can run.
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the config spells it canonically: `desc_files`.
+    pub kind: &'static str,
+    /// The group it runs in.
+    pub group: Group,
+    /// `enable: no` makes it run only when it is named… never: it is skipped and said.
+    pub enabled: bool,
+    /// Names that this job had before.
+    pub formerly: Vec<String>,
+    /// What it reads, in config order.
+    pub sources: Vec<JobSource>,
+    /// Where it stores, in config order; only enabled ones.
+    pub places: Vec<Place>,
+    /// What is checked after an upload.
+    pub verify: Verify,
+    /// The largest object that is written; a stream that is longer is cut into segments.
+    pub split: Option<u64>,
+    /// Whether one good copy is enough for success.
+    pub require: Require,
+    /// The job is stopped after this long.
+    pub timeout: Option<Duration>,
+    /// Where temporary files go.
+    pub tmp_dir: PathBuf,
+}
+
+/// One entry of a job's `sources`.
+pub struct JobSource {
+    /// Its `name:`, which becomes a folder.
+    pub name: Option<String>,
+    /// What reads it.
+    pub source: Box<dyn Source>,
+    /// How its artefacts are compressed.
+    pub compression: Compression,
+}
+
+/// A storage with its layers, its folder and its rotation.
+pub struct Place {
+    /// What it is called: its name, else its kind, with a number when that is not unique.
+    pub name: String,
+    /// Its kind: `local`.
+    pub kind: &'static str,
+    /// Where it is, for people: a path or a URL without secrets.
+    pub location: String,
+    /// The storage, rooted at `backup_dir`, with its layers around it.
+    pub storage: Arc<dyn Storage>,
+    /// What it keeps.
+    pub policy: Policy,
+    /// Whether several servers share the folder: `server_name` becomes a folder.
+    pub shared: bool,
+    /// Tells this folder from every other one: kind, address and `backup_dir`, hashed.
+    pub fingerprint: String,
+}
+
+/// The groups that `start` knows by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// `desc_files`, `inc_files`.
+    Files,
+    /// All kinds of databases.
+    Databases,
+    /// `external`, `command`.
+    External,
+}
+
+/// What is checked after an upload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Nothing but the storage's own answers.
+    None,
+    /// Every object is there with the right size.
+    #[default]
+    List,
+    /// Every byte is read back against the digest.
+    Full,
+}
+
+/// When a target counts as backed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Require {
+    /// Every storage holds it; one that does not is a failure.
+    #[default]
+    All,
+    /// One storage holds it; another that does not is a warning.
+    Any,
+}

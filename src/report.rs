@@ -1,0 +1,172 @@
+//! What a run achieved and what not: outcomes as facts, for people and for the exit code.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::base::{ArtefactId, Key, Level, Warnings};
+
+/// The outcome of one `start`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// `main.server_name`.
+    pub server_name: String,
+    /// The jobs in the order in which they ran.
+    pub jobs: Vec<JobReport>,
+    /// Whether somebody asked to stop.
+    pub interrupted: bool,
+}
+
+/// The outcome of one job.
+#[derive(Clone, Debug, Serialize)]
+pub struct JobReport {
+    /// The job's name.
+    pub job: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub took: Duration,
+    /// Its targets in order.
+    pub targets: Vec<TargetReport>,
+    /// What failed outside any target: a source, a glob without a match, a config error.
+    pub errors: Vec<String>,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// The outcome of one target.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TargetReport {
+    /// The source's name, where it has one.
+    pub source: Option<String>,
+    /// The target, escaped by [`crate::base::text`].
+    pub target: String,
+    /// Bytes before compression, once known.
+    pub raw_bytes: Option<u64>,
+    /// Members of a tree, once known.
+    pub files: Option<u64>,
+    /// How long it took.
+    pub took: Duration,
+    /// What each storage did.
+    pub places: Vec<PlaceReport>,
+    /// What failed before any storage was reached.
+    pub errors: Vec<String>,
+    /// Files that are missing or may be torn.
+    pub warnings: Warnings,
+}
+
+/// The outcome of one target on one storage.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlaceReport {
+    /// The storage's name.
+    pub place: String,
+    /// What came of it.
+    pub outcome: PlaceOutcome,
+    /// Copies that rotation removed: key and reason.
+    pub removed: Vec<String>,
+    /// What failed after the copy was safe: a rotation, a sweep.
+    pub errors: Vec<String>,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// What came of one put.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlaceOutcome {
+    /// A backup exists there now.
+    Stored(Stored),
+    /// Nothing was due; the reason.
+    Skipped(String),
+    /// There is no new backup there; the reason.
+    Failed(String),
+}
+
+/// A backup that exists now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stored {
+    /// Its id.
+    pub id: ArtefactId,
+    /// Its first object.
+    pub key: Key,
+    /// Its level.
+    pub level: Level,
+    /// Its size there.
+    pub stored_bytes: u64,
+    /// Whether it is much smaller than the last ones.
+    pub shrunken: bool,
+}
+
+/// The sum of a report: the exit code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All that was asked was done.
+    Done,
+    /// Nothing of it was achieved.
+    Nothing,
+    /// Something was achieved and something failed.
+    Partly,
+    /// Somebody asked to stop.
+    Interrupted,
+}
+
+impl Report {
+    /// Sums up.
+    pub fn verdict(&self) -> Verdict {
+        let failed = self.jobs.iter().any(JobReport::has_failure);
+        let stored = self.jobs.iter().any(JobReport::has_success);
+        match (self.interrupted, failed, stored) {
+            (true, ..) => Verdict::Interrupted,
+            (_, false, _) => Verdict::Done,
+            (_, true, true) => Verdict::Partly,
+            (_, true, false) => Verdict::Nothing,
+        }
+    }
+}
+
+impl JobReport {
+    /// Begins the report of a job.
+    pub fn start(job: &str, kind: &str, started: Timestamp) -> Self {
+        Self {
+            job: job.to_owned(),
+            kind: kind.to_owned(),
+            started,
+            took: Duration::ZERO,
+            targets: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Tells whether anything that was asked for failed.
+    pub fn has_failure(&self) -> bool {
+        !self.errors.is_empty() || self.targets.iter().any(TargetReport::has_failure)
+    }
+
+    /// Tells whether anything was achieved; a storage with nothing due counts.
+    pub fn has_success(&self) -> bool {
+        self.targets.iter().any(TargetReport::has_success)
+    }
+}
+
+impl TargetReport {
+    /// Tells whether a file, a storage or a rotation failed.
+    pub fn has_failure(&self) -> bool {
+        let place = |place: &PlaceReport| {
+            matches!(place.outcome, PlaceOutcome::Failed(_)) || !place.errors.is_empty()
+        };
+        !self.errors.is_empty() || self.warnings.is_partial() || self.places.iter().any(place)
+    }
+
+    /// Tells whether a backup exists now that did not before, or none was due.
+    pub fn has_success(&self) -> bool {
+        self.places.iter().any(|place| !matches!(place.outcome, PlaceOutcome::Failed(_)))
+    }
+}

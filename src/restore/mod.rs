@@ -1,0 +1,1 @@
+//! The road backwards: what to bring back, and how.

@@ -1,0 +1,26 @@
+//! One run: jobs in order, each source asked for its targets, each target made one stream and
+//! delivered to every storage, remembered, rotated, told.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::{Cancel, Clock, Watcher};
+
+/// What a run needs from outside: time, an audience, a way to be stopped, a place for its state.
+#[derive(Clone)]
+pub struct Env {
+    /// `main.server_name`.
+    pub server_name: String,
+    /// Names that this server had before.
+    pub formerly: Vec<String>,
+    /// Where 'now' comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Who looks on.
+    pub watcher: Arc<dyn Watcher>,
+    /// The wish to stop.
+    pub cancel: Cancel,
+    /// Locks, journals, memory of runs.
+    pub state_dir: PathBuf,
+    /// What started us: `command`, `agent`.
+    pub trigger: &'static str,
+}

@@ -1,0 +1,79 @@
+//! Things that can be backed up: one trait, one file a kind, and the list of kinds.
+//!
+//! A source names its targets and opens them. It never meets a storage, a date or a rotation.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+
+use crate::base::BoxError;
+use crate::stream::Payload;
+
+/// Something that can be backed up: a server, a set of folders, a script.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Names what there is to back up now, in a stable order.
+    ///
+    /// Errors: only when nothing at all can be said; a single bad target is in
+    /// [`Found::failed`].
+    async fn targets(&self) -> Result<Found>;
+    /// Starts to read `target`; its path may lie inside a snapshot.
+    async fn open(&self, target: &Target) -> Result<Payload>;
+}
+
+/// What a source has to offer.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What can be backed up.
+    pub targets: Vec<Target>,
+    /// What was asked for and cannot be: a glob without a match, a database that is not there.
+    pub failed: Vec<Error>,
+    /// Facts worth a line in the log: a link that was followed, a folder that an exclude hides.
+    pub notes: Vec<String>,
+}
+
+/// What one artefact holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What it is called everywhere: a path or a database, escaped by [`crate::base::text`].
+    pub name: String,
+    /// The folders of its own on a storage, raw bytes, unescaped; may be empty (`part`).
+    pub part: Vec<Vec<u8>>,
+    /// The beginning of its file's name, raw bytes, unescaped.
+    pub base: Vec<u8>,
+    /// The extension without a dot: `tar`, `sql`.
+    pub ext: String,
+    /// The path to read, for files; a snapshot may replace it.
+    pub path: Option<PathBuf>,
+}
+
+/// What a source answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A target or a whole source that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{subject}: {problem}")]
+pub struct Error {
+    /// What kind of trouble it is.
+    pub kind: Kind,
+    /// The target or source, as the user knows it.
+    pub subject: String,
+    /// What is wrong, in words.
+    pub problem: String,
+    /// The cause, in the system's or the tool's own words.
+    #[source]
+    pub source: Option<BoxError>,
+}
+
+/// What kind of trouble a source has: for hints and exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// What was asked for does not exist.
+    NotFound,
+    /// We may not read it.
+    Denied,
+    /// A tool failed, is missing or is too old.
+    Tool,
+    /// Anything else.
+    Other,
+}

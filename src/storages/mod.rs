@@ -1,0 +1,120 @@
+//! Places that keep whole objects: one trait, one file a kind, and the list of kinds.
+//!
+//! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
+//! other rooms. Every storage and every layer keeps the promises of `contract.rs`.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+
+use crate::base::{BoxError, Key};
+use crate::stream::ByteStream;
+
+/// A place that keeps whole objects under relative keys.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// Visible only once complete and durable; replaces atomically; a body that fails leaves
+    /// nothing behind. The length is not known before the body ends.
+    async fn put(&self, key: &Key, body: ByteStream) -> Result<Object>;
+    /// Gives the bytes of `part`; it must lie inside the object, as `stat` tells its size.
+    async fn get(&self, key: &Key, part: Range<u64>) -> Result<ByteStream>;
+    /// Tells size and time of an object, `None` when there is none.
+    async fn stat(&self, key: &Key) -> Result<Option<Object>>;
+    /// Gives every object whose key begins with `prefix`, in no promised order. What a cut-off
+    /// put left appears under a name for which [`Key::partial_of`] answers.
+    fn list<'a>(&'a self, prefix: &'a str) -> ObjectStream<'a>;
+    /// Deleting what is not there succeeds.
+    async fn delete(&self, key: &Key) -> Result<()>;
+}
+
+/// An object on a storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Its name below `backup_dir`.
+    pub key: Key,
+    /// Its size in bytes, as stored.
+    pub bytes: u64,
+    /// When it was last changed, by the storage's clock, where the storage tells.
+    pub modified: Option<Timestamp>,
+}
+
+/// The objects of a listing.
+pub type ObjectStream<'a> = BoxStream<'a, Result<Object>>;
+
+/// What a storage answers.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A call that a storage refused or could not finish.
+#[derive(Debug, thiserror::Error)]
+#[error("{storage}: could not {verb} {subject}")]
+pub struct Error {
+    /// What may be done about it.
+    pub kind: Kind,
+    /// The storage's name in the config.
+    pub storage: String,
+    /// The call, as an infinitive: `put`, `get`, `list` …
+    pub verb: &'static str,
+    /// The key or prefix that the call was about.
+    pub subject: String,
+    /// The cause, in the storage's own words.
+    #[source]
+    pub source: Option<BoxError>,
+}
+
+/// What kind of trouble it is: for code, where the sentence is for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// There is no such object.
+    NotFound,
+    /// The storage knows us and says no.
+    Denied,
+    /// No room is left.
+    Full,
+    /// It may work later: the only kind that is retried.
+    Unavailable,
+    /// The bytes are not what was stored.
+    Corrupt,
+    /// The storage cannot do this at all.
+    Unsupported,
+    /// The body that was to be put broke; the storage itself is well.
+    Body,
+    /// Anything else.
+    Other,
+}
+
+impl Error {
+    /// Makes an error; `subject` is the key or prefix.
+    pub fn new(
+        kind: Kind,
+        storage: &str,
+        verb: &'static str,
+        subject: impl fmt::Display,
+        source: impl Into<BoxError>,
+    ) -> Self {
+        let (storage, subject) = (storage.to_owned(), subject.to_string());
+        Self { kind, storage, verb, subject, source: Some(source.into()) }
+    }
+}
+
+#[async_trait]
+impl<S: Storage + ?Sized> Storage for Arc<S> {
+    async fn put(&self, key: &Key, body: ByteStream) -> Result<Object> {
+        (**self).put(key, body).await
+    }
+    async fn get(&self, key: &Key, part: Range<u64>) -> Result<ByteStream> {
+        (**self).get(key, part).await
+    }
+    async fn stat(&self, key: &Key) -> Result<Option<Object>> {
+        (**self).stat(key).await
+    }
+    fn list<'a>(&'a self, prefix: &'a str) -> ObjectStream<'a> {
+        (**self).list(prefix)
+    }
+    async fn delete(&self, key: &Key) -> Result<()> {
+        (**self).delete(key).await
+    }
+}
