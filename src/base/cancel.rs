@@ -17,6 +17,11 @@ impl Cancel {
         self.0.cancel();
     }
 
+    /// Returns a flag that turns with this one, and also alone.
+    pub fn child(&self) -> Self {
+        Self(self.0.child_token())
+    }
+
     /// Tells whether a stop was asked for.
     pub fn is_cancelled(&self) -> bool {
         self.0.is_cancelled()

@@ -52,7 +52,10 @@ pub struct Closed;
 ///
 /// Shape: any number of chunks of any size; empty chunks are allowed and mean nothing.
 /// Units: bounded by the depth of its channel times the size of its chunks.
-pub struct ByteStream(Inner);
+pub struct ByteStream {
+    inner: Inner,
+    unread: Option<Bytes>,
+}
 
 enum Inner {
     Channel(mpsc::Receiver<Message>),
@@ -73,7 +76,7 @@ impl ByteStream {
     /// Makes a stream fed through a channel that holds at most `depth` chunks.
     pub fn channel(depth: usize) -> (Feeder, Self) {
         let (sender, receiver) = mpsc::channel(depth);
-        (Feeder(sender), Self(Inner::Channel(receiver)))
+        (Feeder(sender), Self::of(Inner::Channel(receiver)))
     }
 
     /// Makes a stream of one chunk.
@@ -84,14 +87,17 @@ impl ByteStream {
 
     /// Wraps a stream whose own end is trustworthy: one from a library that checks lengths.
     pub fn from_stream(stream: impl Stream<Item = Result<Bytes, Error>> + Send + 'static) -> Self {
-        Self(Inner::Boxed(stream.boxed()))
+        Self::of(Inner::Boxed(stream.boxed()))
     }
 
     /// Returns the next chunk, or `None` after the end mark.
     ///
     /// Errors: [`Error`] once; after it, and after the end, always `None`.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let got = match &mut self.0 {
+        if let Some(chunk) = self.unread.take() {
+            return Ok(Some(chunk));
+        }
+        let got = match &mut self.inner {
             Inner::Channel(receiver) => from_message(receiver.recv().await),
             Inner::Boxed(stream) => stream.next().await.transpose(),
             Inner::Over => return Ok(None),
@@ -103,7 +109,10 @@ impl ByteStream {
     ///
     /// Must not be called from an async task.
     pub fn blocking_next(&mut self) -> Result<Option<Bytes>, Error> {
-        let got = match &mut self.0 {
+        if let Some(chunk) = self.unread.take() {
+            return Ok(Some(chunk));
+        }
+        let got = match &mut self.inner {
             Inner::Channel(receiver) => from_message(receiver.blocking_recv()),
             Inner::Boxed(stream) => futures_util::FutureExt::now_or_never(stream.next())
                 .unwrap_or_else(|| tokio::runtime::Handle::current().block_on(stream.next()))
@@ -129,9 +138,19 @@ impl ByteStream {
         Ok(all.freeze())
     }
 
+    /// Puts a chunk back, so that it comes first again; at most one at a time.
+    pub fn unread(&mut self, chunk: Bytes) {
+        debug_assert!(self.unread.is_none(), "only one chunk can be put back");
+        self.unread = Some(chunk);
+    }
+
+    fn of(inner: Inner) -> Self {
+        Self { inner, unread: None }
+    }
+
     fn note_end(&mut self, got: Result<Option<Bytes>, Error>) -> Result<Option<Bytes>, Error> {
         if !matches!(got, Ok(Some(_))) {
-            self.0 = Inner::Over;
+            self.inner = Inner::Over;
         }
         got
     }
