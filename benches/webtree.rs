@@ -1,0 +1,3 @@
+//! Makes a realistic web tree.
+
+fn main() {}

@@ -1,0 +1,11 @@
+# What CI runs.
+check:
+    .ci/run
+
+# All tests, with what they need installed first.
+test *args:
+    tests/run.sh {{ args }}
+
+# The benchmark; see benches/run.py --help.
+bench *args:
+    benches/run.py {{ args }}
