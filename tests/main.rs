@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used)] // what surprises a test's own tools is a failure of the test
 
 mod house;
+mod jobs {
+    mod run;
+}
 mod support {
     pub(crate) mod bed;
     mod bed_test;
+    pub(crate) mod rehearsal;
     pub(crate) mod scan;
     mod scan_test;
 }

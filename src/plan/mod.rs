@@ -26,6 +26,32 @@ pub enum Entry {
     Broken(Broken),
 }
 
+impl Entry {
+    /// Returns the job's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Job(job) => &job.name,
+            Self::Broken(broken) => &broken.name,
+        }
+    }
+
+    /// Returns the group it runs in, where its type is known.
+    pub fn group(&self) -> Option<Group> {
+        match self {
+            Self::Job(job) => Some(job.group),
+            Self::Broken(broken) => broken.group,
+        }
+    }
+
+    /// Returns the job, if it can run.
+    pub fn as_job(&self) -> Option<&Job> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Broken(_) => None,
+        }
+    }
+}
+
 /// A job with errors in its config.
 #[derive(Clone, Debug)]
 pub struct Broken {
@@ -58,6 +84,22 @@ pub struct Main {
     pub notes: Vec<String>,
 }
 
+#[cfg(test)]
+impl Main {
+    /// Settings to start from.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            server_name: "web1".into(),
+            formerly: Vec::new(),
+            state_dir: PathBuf::from("/nonexistent"),
+            lock_wait: Duration::ZERO,
+            log_file: None,
+            log_json: false,
+            notes: Vec::new(),
+        }
+    }
+}
+
 /// A job that can run.
 pub struct Job {
     /// Its name.
@@ -66,7 +108,7 @@ pub struct Job {
     pub kind: &'static str,
     /// The group it runs in.
     pub group: Group,
-    /// `enable: no` makes it run only when it is named… never: it is skipped and said.
+    /// `no` skips it, also when it is named, and says so.
     pub enabled: bool,
     /// Names that this job had before.
     pub formerly: Vec<String>,
@@ -123,6 +165,25 @@ pub enum Group {
     Databases,
     /// `external`, `command`.
     External,
+}
+
+impl Group {
+    /// All groups in the order in which `all` runs them.
+    pub const ALL: [Self; 3] = [Self::Files, Self::Databases, Self::External];
+
+    /// Returns the word that `start` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Databases => "databases",
+            Self::External => "external",
+        }
+    }
+
+    /// Returns the group of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.name() == name)
+    }
 }
 
 /// What is checked after an upload.
