@@ -1,1 +1,4 @@
 //! The only test binary.
+
+#[path = "contract/storages.rs"]
+mod contract_storages;
