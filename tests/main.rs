@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // what surprises a test's own tools is a failure of the test
 
+mod contract {
+    mod storages;
+}
 mod house;
 mod jobs {
     mod run;
