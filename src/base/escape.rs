@@ -8,6 +8,11 @@ use std::fmt::Write as _;
 /// space and a trailing dot or space become `%XX`. A result over 180 bytes is cut, never inside a
 /// `%XX` or a character, and gets `-` and 8 hex digits of the BLAKE3 hash of the original.
 pub fn component(name: &[u8]) -> String {
+    component_within(name, LONGEST)
+}
+
+/// Like [`component`], for a result of at most `longest` bytes; at least 16.
+pub fn component_within(name: &[u8], longest: usize) -> String {
     let mut out = String::with_capacity(name.len());
     let mut ends = Vec::new();
     let last = name.len().saturating_sub(1);
@@ -28,8 +33,8 @@ pub fn component(name: &[u8]) -> String {
             ends.push(out.len());
         }
     }
-    if out.len() > LONGEST {
-        let room = LONGEST - 9;
+    if out.len() > longest {
+        let room = longest - 9;
         let cut = ends.into_iter().rfind(|end| *end <= room).unwrap_or(0);
         out.truncate(cut);
         let hash = blake3::hash(name).to_hex();

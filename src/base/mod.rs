@@ -16,7 +16,7 @@ mod watcher;
 pub use cancel::{Cancel, Cancelled};
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use digest::Digest;
-pub use escape::{component, display, text, untext};
+pub use escape::{component, component_within, display, text, untext};
 pub use ids::{ArtefactId, RunId};
 pub use key::{BadKey, Key};
 pub use level::Level;

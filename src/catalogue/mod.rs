@@ -1,8 +1,15 @@
 //! What is kept where, and what depends on what: manifests, the layout of a `backup_dir`, and the
 //! history of a target as its manifests tell it.
 
+mod history;
+mod layout;
 mod manifest;
 
+pub use history::{Stored, Survey, belongs, identity_matches, survey};
+pub use layout::{
+    MARKER, Names, Parsed, Piece, TooManySegments, index_key, is_manifest, manifest_key, parse,
+    segment_key, server_folder,
+};
 pub use manifest::{
     BadManifest, FORMAT, FrameSummary, IndexRef, Manifest, Outcome, Parent, Segment,
 };

@@ -1,8 +1,21 @@
 //! One run: jobs in order, each source asked for its targets, each target made one stream and
 //! delivered to every storage, remembered, rotated, told.
 
+mod journal;
+mod lock;
+mod rotate;
+mod sweep;
+
+#[cfg(test)]
+mod tests_support;
+
 use std::path::PathBuf;
 use std::sync::Arc;
+
+pub use journal::{DeadJournal, Journal, Open, dead};
+pub use lock::{Lock, LockError};
+pub use rotate::{as_copy, remove};
+pub use sweep::{Stale, SweepPlace, SweepReport, remove_stale, stale, sweep_dead};
 
 use crate::base::{Cancel, Clock, Watcher};
 

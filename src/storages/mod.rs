@@ -3,6 +3,14 @@
 //! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
 //! other rooms. Every storage and every layer keeps the promises of `contract.rs`.
 
+/// What every storage and every layer promises, as a list that can be run.
+pub mod contract;
+/// What can be put around any storage.
+pub mod layers;
+/// A folder of this machine.
+pub mod local;
+mod memory;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +21,27 @@ use jiff::Timestamp;
 
 use crate::base::{BoxError, Key};
 use crate::stream::ByteStream;
+
+pub use local::Local;
+pub use memory::Memory;
+
+/// A storage as the config describes it: one variant a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Config {
+    /// A folder of this machine.
+    Local(local::Config),
+}
+
+/// Makes the storage that `config` describes; nothing is dialled before its first call.
+///
+/// `name` stands in errors.
+pub fn connect(name: &str, config: &Config) -> Arc<dyn Storage> {
+    match config {
+        Config::Local(local) => {
+            Arc::new(Local::new(name, &local.backup_dir, local.must_be_mounted))
+        }
+    }
+}
 
 /// A place that keeps whole objects under relative keys.
 #[async_trait]

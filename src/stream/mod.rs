@@ -3,9 +3,19 @@
 //! A stream that just stops is an error, never an end of file: a producer that dies, a task that
 //! is cancelled, a thread that panics can therefore not make a truncated object look complete.
 
+mod buffers;
 mod codec;
+mod compress;
+mod counted;
+mod cutter;
+mod decompress;
+mod digest;
+mod ordered;
 mod pending;
 mod read;
+mod segments;
+mod tee;
+mod throttle;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,9 +25,17 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, Stream};
 use tokio::sync::mpsc;
 
+pub use buffers::Buffers;
 pub use codec::{Codec, Compression, Frames};
+pub use compress::compress;
+pub use counted::counted;
+pub use decompress::decompress;
+pub use digest::{Algorithm, Hasher, blake3, digest_of, sha256};
 pub use pending::{Pending, Promise};
 pub use read::StreamReader;
+pub use segments::{Segments, segments};
+pub use tee::tee;
+pub use throttle::Bucket;
 
 /// Why a stream broke. Cheap to clone: a tee tells every reader.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,6 +58,12 @@ impl Error {
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::new(error)
+    }
+}
+
+impl From<Closed> for Error {
+    fn from(closed: Closed) -> Self {
+        Self::new(closed)
     }
 }
 
@@ -186,6 +210,11 @@ impl Feeder {
     /// Like [`Feeder::finish`], for a thread that may block.
     pub fn blocking_finish(self) -> Result<(), Closed> {
         self.0.blocking_send(Message::End).map_err(|_| Closed)
+    }
+
+    /// Waits until the reader is gone, so that an idle source can be let go.
+    pub async fn closed(&self) {
+        self.0.closed().await;
     }
 
     /// Breaks the stream and says why; a reader that is gone does not care.

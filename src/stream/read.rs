@@ -15,7 +15,12 @@ pub struct StreamReader {
 impl StreamReader {
     /// Wraps `stream`.
     pub fn new(stream: ByteStream) -> Self {
-        Self { stream, chunk: Bytes::new() }
+        Self::after(Bytes::new(), stream)
+    }
+
+    /// Wraps `stream`, of which `chunk` was read already.
+    pub(super) fn after(chunk: Bytes, stream: ByteStream) -> Self {
+        Self { stream, chunk }
     }
 }
 

@@ -1,7 +1,23 @@
 //! Which copies stay: a pure rule over what the manifests of one identity on one storage say.
+//!
+//! `level` says what the next copy will be, `decide` which copies stay and which go, each with
+//! its reason. Nothing here reads a clock, a storage or a config.
 
-use jiff::{Timestamp, civil};
+mod decide;
+mod level;
+mod words;
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tables;
+
+use jiff::{SignedDuration, Timestamp, Zoned, civil};
 use serde::Serialize;
+
+pub use decide::{Moment, Verdict, decide, orphaned};
+pub use level::{is_shrunken, level, level_by_calendar, level_by_memory};
+pub use words::{Keep, Why};
 
 use crate::base::{ArtefactId, Level};
 
@@ -56,4 +72,38 @@ pub enum Rotation {
     After,
     /// Never.
     None,
+}
+
+impl Copy {
+    /// Tells whether it is dated more than a day after `now`: no clock should have said that.
+    pub fn is_future(&self, now: &Zoned) -> bool {
+        self.started.duration_since(now.timestamp()) > SignedDuration::from_hours(24)
+    }
+
+    /// Tells whether it is a copy at all for the rules: whole, and not dated in the future.
+    pub fn counts(&self, now: &Zoned) -> bool {
+        self.intact && !self.is_future(now)
+    }
+}
+
+impl Policy {
+    /// Tells whether copies of `level` are made and rotated; `last` alone enables `daily`.
+    pub fn enabled(&self, level: Level) -> bool {
+        let last_alone = self.last > 0 && self.days == 0 && self.weeks == 0 && self.months == 0;
+        self.slots(level) > 0 || (level == Level::Daily && last_alone)
+    }
+
+    /// Tells whether anything would ever be stored.
+    pub fn enables_anything(&self) -> bool {
+        Level::ALL.into_iter().any(|level| self.enabled(level))
+    }
+
+    /// Returns how many periods of `level` keep their newest copy.
+    pub fn slots(&self, level: Level) -> u32 {
+        match level {
+            Level::Daily => self.days,
+            Level::Weekly => self.weeks,
+            Level::Monthly => self.months,
+        }
+    }
 }

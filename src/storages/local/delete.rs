@@ -1,0 +1,33 @@
+//! Deletes, and the folders that they leave empty.
+
+use rustix::fs::{AtFlags, fsync, unlinkat};
+use rustix::io::Errno;
+
+use crate::base::Key;
+use crate::storages::local::errors::Trouble;
+use crate::storages::local::folder::Root;
+
+/// Removes the file of `key`, then its folders as far up as they are empty.
+pub(super) fn delete(root: &Root, key: &Key) -> Result<(), Trouble> {
+    let Some(folder) = root.folder(key.folder())? else { return Ok(()) };
+    let wrap = |error| Trouble::io(&root.path.join(key.as_str()), error);
+    match unlinkat(&folder, key.name(), AtFlags::empty()) {
+        Ok(()) => fsync(&folder).map_err(wrap)?,
+        Err(Errno::NOENT) => (),
+        Err(error) => return Err(wrap(error)),
+    }
+    remove_empty(root, key.folder());
+    Ok(())
+}
+
+/// The system refuses to remove a folder that is not empty, so a put at the same time is safe.
+fn remove_empty(root: &Root, mut folder: &str) {
+    while !folder.is_empty() {
+        let (above, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+        let Ok(Some(parent)) = root.folder(above) else { return };
+        match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => folder = above,
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the system said, in words that tell what to do.
+
+use std::io;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use crate::base::BoxError;
+use crate::storages::Kind;
+
+/// A call that failed, before it is known whose call it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub(super) struct Trouble {
+    pub(super) kind: Kind,
+    problem: String,
+    #[source]
+    source: Option<BoxError>,
+}
+
+impl Trouble {
+    /// Says `problem`, which has no deeper cause.
+    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
+        Self { kind, problem: problem.into(), source: None }
+    }
+
+    /// Wraps what the system answered about `path`.
+    pub(super) fn io(path: &Path, error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        let path = path.display();
+        let (kind, advice) = judge(&error);
+        let problem = match advice {
+            Some(advice) => format!("{path}: {advice}"),
+            None => path.to_string(),
+        };
+        Self { kind, problem, source: Some(error.into()) }
+    }
+
+    /// Tells whether a component of a path is a file or a link.
+    pub(super) fn is_not_a_folder(&self) -> bool {
+        let error = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
+        let errno = error.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);
+        matches!(errno, Some(Errno::NOTDIR | Errno::LOOP))
+    }
+
+    /// Says that the body broke, and why.
+    pub(super) fn body(error: crate::stream::Error) -> Self {
+        let problem = "the bytes that were to be stored broke off".to_owned();
+        Self { kind: Kind::Body, problem, source: Some(error.into()) }
+    }
+}
+
+/// Tells the kind of a system error, and what a person may do about it.
+fn judge(error: &io::Error) -> (Kind, Option<&'static str>) {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT) => (Kind::NotFound, None),
+        Some(Errno::ACCESS | Errno::PERM) => {
+            (Kind::Denied, Some("give the user that runs the backup the right to write here"))
+        }
+        Some(Errno::ROFS) => (Kind::Denied, Some("remount the file system for writing")),
+        Some(Errno::NOSPC) => (Kind::Full, Some("free some space, or keep fewer copies")),
+        Some(Errno::DQUOT) => (Kind::Full, Some("raise the quota, or keep fewer copies")),
+        Some(Errno::STALE | Errno::TIMEDOUT | Errno::HOSTDOWN | Errno::NOTCONN) => {
+            (Kind::Unavailable, Some("the file server does not answer"))
+        }
+        Some(Errno::NOTDIR) => (
+            Kind::Other,
+            Some("a file or a link lies where a folder is needed: move it away or name another"),
+        ),
+        Some(Errno::LOOP) => (Kind::Denied, Some("links are not followed here")),
+        Some(Errno::NAMETOOLONG) => (Kind::Unsupported, Some("the file system takes no such name")),
+        Some(Errno::FBIG) => {
+            (Kind::Unsupported, Some("the file system takes no file of this size: set `split`"))
+        }
+        _ => (Kind::Other, None),
+    }
+}

@@ -1,0 +1,134 @@
+//! Listings: a thread walks the one folder that a prefix names.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::debug;
+
+use crate::base::Key;
+use crate::storages::local::errors::Trouble;
+use crate::storages::local::folder::Root;
+use crate::storages::local::read::{describe, is_file};
+use crate::storages::{Kind, Object};
+
+type Found = Result<Object, Trouble>;
+
+/// Gives every object whose key begins with `prefix`. Must be called inside a tokio runtime.
+pub(super) fn start(root: Arc<Root>, prefix: String) -> BoxStream<'static, Found> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let thread = spawn_blocking(move || Walk { root: &root, sender: &sender }.all(&prefix));
+    stream::unfold(Some((receiver, thread)), next).boxed()
+}
+
+const AHEAD: usize = 256;
+
+type Thread = JoinHandle<Result<(), Trouble>>;
+type Walking = Option<(mpsc::Receiver<Object>, Thread)>;
+
+/// A listing ends when the thread says that it is done, not when it just falls silent.
+async fn next(walking: Walking) -> Option<(Found, Walking)> {
+    let (mut objects, thread) = walking?;
+    if let Some(object) = objects.recv().await {
+        return Some((Ok(object), Some((objects, thread))));
+    }
+    match thread.await {
+        Ok(Ok(())) => None,
+        Ok(Err(trouble)) => Some((Err(trouble), None)),
+        Err(panic) => Some((Err(Trouble::new(Kind::Other, panic.to_string())), None)),
+    }
+}
+
+struct Walk<'a> {
+    root: &'a Root,
+    sender: &'a mpsc::Sender<Object>,
+}
+
+impl Walk<'_> {
+    fn all(&self, prefix: &str) -> Result<(), Trouble> {
+        let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+        if prefix.contains('/') && Key::new(folder).is_err() {
+            return Ok(());
+        }
+        match self.root.folder(folder) {
+            Ok(Some(opened)) => self.folder(opened, folder, name),
+            Ok(None) => Ok(()),
+            Err(trouble) if trouble.is_not_a_folder() && !folder.is_empty() => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Walks one folder; only names that begin with `prefix` count.
+    fn folder(&self, opened: OwnedFd, folder: &str, prefix: &str) -> Result<(), Trouble> {
+        let path = self.root.path.join(folder);
+        let wrap = |error| Trouble::io(&path, error);
+        let mut inner = Vec::new();
+        if self.sender.is_closed() {
+            return Ok(());
+        }
+        for entry in Dir::read_from(&opened).map_err(wrap)? {
+            let entry = entry.map_err(wrap)?;
+            let name = match entry.file_name().to_str() {
+                Ok("." | "..") => continue,
+                Ok(name) if name.starts_with(prefix) => name,
+                Ok(_) => continue,
+                Err(_) => {
+                    debug!(folder = %path.display(), name = ?entry.file_name(), "foreign name");
+                    continue;
+                }
+            };
+            let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            match entry.file_type() {
+                FileType::Directory => inner.push(key),
+                FileType::RegularFile | FileType::Unknown => {
+                    self.file(&opened, name, key, &mut inner)?;
+                }
+                _ => (),
+            }
+        }
+        for folder in inner.into_iter().filter(|folder| folder != LOST_AND_FOUND) {
+            let (_, name) = folder.rsplit_once('/').unwrap_or(("", &folder));
+            match openat(&opened, name, INNER, Mode::empty()) {
+                Ok(opened) => self.folder(opened, &folder, "")?,
+                // Removed, or replaced by something else, since we read its name.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => (),
+                Err(error) => return Err(Trouble::io(&self.root.path.join(&folder), error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a file, or notes a folder.
+    fn file(
+        &self,
+        opened: &OwnedFd,
+        name: &str,
+        key: String,
+        inner: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        let facts = match statat(opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(facts) => facts,
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(Trouble::io(&self.root.path.join(&key), error)),
+        };
+        if FileType::from_raw_mode(facts.st_mode) == FileType::Directory {
+            inner.push(key);
+        } else if is_file(&facts)
+            && let Ok(key) = Key::new(key)
+        {
+            // When nobody listens any more, the next folder sees it.
+            self.sender.blocking_send(describe(&key, &facts)).ok();
+        }
+        Ok(())
+    }
+}
+
+/// What a file system keeps for itself at its top, closed to everybody but root.
+const LOST_AND_FOUND: &str = "lost+found";
+
+const INNER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -1,0 +1,213 @@
+//! A put: a temporary file beside the target, flushed, then renamed.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::base::{KIB, Key, MIB};
+use crate::storages::local::errors::Trouble;
+use crate::storages::local::folder::Root;
+use crate::storages::local::read::describe;
+use crate::storages::{Kind, Object};
+use crate::stream::{ByteStream, Error, Feeder};
+
+/// A put whose file is written by a thread.
+///
+/// Dropped before the end, it cuts the thread's stream, and the thread removes the file; a commit
+/// that has not begun by then does not begin any more.
+pub(super) struct Putting {
+    ready: oneshot::Receiver<()>,
+    feeder: Feeder,
+    thread: JoinHandle<Result<Object, Trouble>>,
+    commit: Commit,
+}
+
+/// Starts the thread, which makes the file.
+pub(super) fn start(root: Arc<Root>, key: Key) -> Putting {
+    let (feeder, chunks) = ByteStream::channel(1);
+    let (begin, ready) = oneshot::channel();
+    let commit = Commit::default();
+    let gate = commit.0.clone();
+    let thread = spawn_blocking(move || {
+        let mut partial = Partial::create(&root, &key)?;
+        begin.send(()).ok();
+        partial.fill(chunks)?;
+        partial.commit(&root, &gate)
+    });
+    Putting { ready, feeder, thread, commit }
+}
+
+impl Putting {
+    /// Feeds the thread and waits for its answer; without a file the body is not touched.
+    pub(super) async fn run(self, mut body: ByteStream) -> Result<Object, Trouble> {
+        let Self { ready, feeder, thread, commit } = self;
+        let fed = match ready.await {
+            Ok(()) => feed(&mut body, feeder).await,
+            Err(_) => Ok(()),
+        };
+        drop(body);
+        let done = thread.await;
+        drop(commit);
+        match (fed, done) {
+            // The thread knows only that its stream broke; the reason is here.
+            (Err(error), _) => Err(Trouble::body(error)),
+            (Ok(()), Ok(done)) => done,
+            (Ok(()), Err(panic)) => Err(Trouble::new(Kind::Other, panic.to_string())),
+        }
+    }
+}
+
+/// Passes the body on; a thread that has given up tells why itself.
+async fn feed(body: &mut ByteStream, feeder: Feeder) -> Result<(), Error> {
+    loop {
+        match body.next().await {
+            Ok(Some(chunk)) => {
+                if feeder.send(chunk).await.is_err() {
+                    return Ok(());
+                }
+            }
+            Ok(None) => {
+                feeder.finish().await.ok();
+                return Ok(());
+            }
+            Err(error) => {
+                feeder.fail(error.clone()).await;
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Lets either the thread commit or the dropped future forbid it, whichever comes first.
+#[derive(Default)]
+struct Commit(Arc<AtomicU8>);
+
+const OPEN: u8 = 0;
+const COMMITTED: u8 = 1;
+const FORBIDDEN: u8 = 2;
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        turn(&self.0, FORBIDDEN);
+    }
+}
+
+fn turn(gate: &AtomicU8, to: u8) -> bool {
+    gate.compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
+
+/// A temporary file, removed when it is dropped without a commit.
+struct Partial {
+    folder: OwnedFd,
+    file: File,
+    key: Key,
+    name: String,
+    path: PathBuf,
+    committed: bool,
+}
+
+impl Partial {
+    fn create(root: &Root, key: &Key) -> Result<Self, Trouble> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let path = root.path.join(key.as_str());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let partial = key.partial(&format!("{}-{number}", std::process::id()));
+            let name = partial.name().to_owned();
+            let folder = root.make_folder(key.folder())?;
+            match openat(&folder, name.as_str(), flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => {
+                    let (file, key) = (file.into(), key.clone());
+                    return Ok(Self { folder, file, key, name, path, committed: false });
+                }
+                // A delete removed the empty folder, or an old run left this very name.
+                Err(Errno::NOENT | Errno::EXIST) => (),
+                Err(error) => return Err(Trouble::io(&path, error)),
+            }
+        }
+    }
+
+    fn fill(&mut self, mut chunks: ByteStream) -> Result<(), Trouble> {
+        let wrap = |error| Trouble::io(&self.path, error);
+        let mut out = BufWriter::with_capacity(SMALL, &self.file);
+        let mut flusher = Flusher::default();
+        while let Some(chunk) = chunks.blocking_next().map_err(Trouble::body)? {
+            out.write_all(&chunk).map_err(wrap)?;
+            flusher.wrote(chunk.len(), &self.file).map_err(wrap)?;
+        }
+        out.flush().map_err(wrap)?;
+        drop(out);
+        flusher.finish().map_err(wrap)?;
+        self.file.sync_all().map_err(wrap)
+    }
+
+    fn commit(mut self, root: &Root, gate: &AtomicU8) -> Result<Object, Trouble> {
+        let wrap = |error: Errno| Trouble::io(&self.path, error);
+        let object = describe(&self.key, &rustix::fs::fstat(&self.file).map_err(wrap)?);
+        root.settle();
+        if !turn(gate, COMMITTED) {
+            return Err(Trouble::new(Kind::Body, "the put was given up"));
+        }
+        let target = self.key.name();
+        renameat(&self.folder, self.name.as_str(), &self.folder, target).map_err(wrap)?;
+        let synced = fsync(&self.folder).map_err(wrap);
+        self.committed = true;
+        synced.map(|()| object)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.committed {
+            unlinkat(&self.folder, self.name.as_str(), AtFlags::empty()).ok();
+        }
+    }
+}
+
+/// Chunks below this are gathered; larger ones are written as they are.
+const SMALL: usize = 256 * KIB;
+
+/// Brings written bytes to the disk while more are made, so that the last flush finds little.
+#[derive(Default)]
+struct Flusher {
+    since: usize,
+    flushing: Option<std::thread::JoinHandle<std::io::Result<()>>>,
+}
+
+impl Flusher {
+    fn wrote(&mut self, bytes: usize, file: &File) -> std::io::Result<()> {
+        self.since += bytes;
+        let busy = self.flushing.as_ref().is_some_and(|thread| !thread.is_finished());
+        if self.since < STEP || busy {
+            return Ok(());
+        }
+        // An error is told once only, and to whoever flushes: it must not get lost here.
+        self.join()?;
+        self.since = 0;
+        let file = file.try_clone()?;
+        let builder = std::thread::Builder::new().name("flush".to_owned());
+        self.flushing = Some(builder.spawn(move || file.sync_data())?);
+        Ok(())
+    }
+
+    fn finish(mut self) -> std::io::Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> std::io::Result<()> {
+        let Some(thread) = self.flushing.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(std::io::Error::other("the flushing thread died")))
+    }
+}
+
+/// Bytes between two flushes of one file.
+const STEP: usize = 32 * MIB;

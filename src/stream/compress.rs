@@ -1,0 +1,160 @@
+//! Compresses a stream as independent frames, on all cores.
+//!
+//! Any `zstd` or `gzip` reads the frames as one file; each can also be read alone, so that a
+//! piece of a huge stream is found by its offset.
+
+use std::io;
+use std::thread::available_parallelism;
+
+use bytes::Bytes;
+use libdeflater::{CompressionLvl, Compressor as Deflate};
+use zstd::bulk::Compressor as Zstd;
+use zstd::zstd_safe::CParameter;
+
+use crate::base::MIB;
+use crate::stream::cutter::Cutter;
+use crate::stream::ordered::{self, Step};
+use crate::stream::{Buffers, ByteStream, Codec, Compression, Error, Feeder, Frames, Pending};
+
+/// Cuts `raw` into frames of `codec.frame_bytes()` and compresses them in parallel.
+///
+/// Shape: one chunk a frame; an empty stream makes one empty frame. `none` passes the chunks on
+/// as they are. Chunks that are a whole number of frames are not copied.
+/// Errors: those of `raw`, as they are.
+/// Must be called inside a tokio runtime.
+pub fn compress(raw: ByteStream, how: Compression) -> (ByteStream, Pending<Frames>) {
+    let (promise, pending) = Pending::new();
+    let (feeder, stored) = ByteStream::channel(1);
+    tokio::spawn(async move {
+        let done = tokio::select! {
+            () = feeder.closed() => return,
+            done = drive(raw, how, &feeder) => done,
+        };
+        match done {
+            Err(error) => feeder.fail(error).await,
+            Ok(frames) => {
+                promise.keep(frames);
+                feeder.finish().await.ok();
+            }
+        }
+    });
+    (stored, pending)
+}
+
+async fn drive(raw: ByteStream, how: Compression, feeder: &Feeder) -> Result<Frames, Error> {
+    match how.codec {
+        Codec::None => pass(raw, feeder).await,
+        Codec::Gzip | Codec::Zstd => frames(raw, how, feeder).await,
+    }
+}
+
+async fn frames(raw: ByteStream, how: Compression, feeder: &Feeder) -> Result<Frames, Error> {
+    let frame_bytes = how.codec.frame_bytes();
+    let mut map = Frames { frame_bytes, ..Frames::default() };
+    let workers = workers(how);
+    let (jobs, results) = ordered::pool(workers, workers, stepper(how, workers));
+    let cut = async move {
+        let mut cutter = Cutter::new(raw, frame_bytes as usize);
+        let mut raw_bytes = 0;
+        while let Some(frame) = cutter.next().await? {
+            raw_bytes += frame.len() as u64;
+            jobs.send(frame).await?;
+        }
+        if raw_bytes == 0 {
+            jobs.send(Bytes::new()).await?;
+        }
+        Ok(raw_bytes)
+    };
+    let note = |bytes| {
+        map.starts.push(map.stored_bytes);
+        map.stored_bytes += bytes;
+    };
+    let (raw_bytes, ()) = tokio::try_join!(cut, results.pass_to(feeder, note))?;
+    Ok(Frames { raw_bytes, ..map })
+}
+
+async fn pass(mut raw: ByteStream, feeder: &Feeder) -> Result<Frames, Error> {
+    let frame_bytes = Codec::None.frame_bytes();
+    let mut bytes = 0;
+    while let Some(chunk) = raw.next().await? {
+        bytes += chunk.len() as u64;
+        feeder.send(chunk).await?;
+    }
+    let starts = (0..bytes).step_by(frame_bytes as usize).collect();
+    Ok(Frames { raw_bytes: bytes, stored_bytes: bytes, frame_bytes, starts })
+}
+
+/// Bounds the memory of one compressed stream.
+///
+/// `workers` frames in work, each raw + compressed + context; `ahead + 2 - workers` = 2 more,
+/// raw or compressed; one in the channel to the reader: at most
+/// `workers * (2 * frame + context) + 3 * frame`, whatever the number of cores.
+const BUDGET: usize = 56 * MIB;
+
+fn workers(how: Compression) -> usize {
+    let frame = how.codec.frame_bytes() as usize;
+    let room = BUDGET - 3 * frame;
+    let fit = room / (2 * frame + context_bytes(how));
+    available_parallelism().map_or(1, usize::from).min(fit).max(1)
+}
+
+/// Tells what a compression context takes at most, by the tables of each level.
+fn context_bytes(how: Compression) -> usize {
+    match (how.codec, how.level) {
+        (Codec::Zstd, ..=4) => 3 * MIB,
+        (Codec::Zstd, 5..=8) => 8 * MIB,
+        (Codec::Zstd, 9..=11) => 28 * MIB,
+        (Codec::Zstd, 12..) => 68 * MIB,
+        (Codec::Gzip, ..=9) => MIB,
+        (Codec::Gzip, 10..) => 10 * MIB,
+        (Codec::None, _) => 0,
+    }
+}
+
+/// Makes what one worker does, with a context and output buffers that are used again.
+fn stepper(how: Compression, workers: usize) -> impl Fn() -> Step + Send + Sync + 'static {
+    let frame = how.codec.frame_bytes() as usize;
+    let room = match how.codec {
+        Codec::Zstd => zstd::zstd_safe::compress_bound(frame),
+        // Stored blocks of 64 KiB with 5 bytes each, the header and the trailer.
+        _ => frame + frame / 4096 + KIB_OF_FRAMING,
+    };
+    let buffers = Buffers::new(room, workers + 3);
+    move || match how.codec {
+        Codec::Zstd => zstd_step(how.level, buffers.clone()),
+        _ => gzip_step(how.level, buffers.clone()),
+    }
+}
+
+const KIB_OF_FRAMING: usize = 1024;
+
+fn zstd_step(level: i32, buffers: Buffers) -> Step {
+    let mut context = zstd_context(level);
+    Box::new(move |raw| {
+        let context = context.as_mut().map_err(|error| Error::new(error.to_string()))?;
+        let mut frame = buffers.take();
+        context.compress_to_buffer(&raw, &mut frame)?;
+        Ok(buffers.freeze(frame))
+    })
+}
+
+fn zstd_context(level: i32) -> io::Result<Zstd<'static>> {
+    let mut context = Zstd::new(level)?;
+    context.set_parameter(CParameter::ContentSizeFlag(true))?;
+    context.set_parameter(CParameter::ChecksumFlag(true))?;
+    Ok(context)
+}
+
+fn gzip_step(level: i32, buffers: Buffers) -> Step {
+    let level = CompressionLvl::new(level).unwrap_or_default();
+    let mut context = Deflate::new(level);
+    Box::new(move |raw| {
+        let mut frame = buffers.take();
+        frame.resize(context.gzip_compress_bound(raw.len()), 0);
+        let bytes = context
+            .gzip_compress(&raw, &mut frame)
+            .map_err(|error| Error::new(format!("gzip: {error}")))?;
+        frame.truncate(bytes);
+        Ok(buffers.freeze(frame))
+    })
+}
