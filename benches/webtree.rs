@@ -1,3 +1,0 @@
-//! Makes a realistic web tree.
-
-fn main() {}
