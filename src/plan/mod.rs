@@ -1,6 +1,12 @@
 //! What the program will do, resolved once from the config: nothing after this room looks at
 //! YAML, environment or defaults. Resolving dials nobody.
 
+mod connect;
+mod job;
+mod place;
+mod resolve;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +16,16 @@ use crate::sources::Source;
 use crate::storages::Storage;
 use crate::stream::Compression;
 
+pub use resolve::{Fetch, group_of, problems, resolve};
+
 /// Everything that a config asks for.
 pub struct Plan {
     /// Settings of the whole program.
     pub main: Main,
     /// The jobs, in config order, whole ones and broken ones.
     pub jobs: Vec<Entry>,
+    /// Environment variables that secrets came from: children must not inherit them.
+    pub secret_env: BTreeSet<String>,
 }
 
 /// A job of the config, or why it cannot be one.
@@ -61,6 +71,8 @@ pub struct Broken {
     pub kind: String,
     /// The group it would run in, where its type is known.
     pub group: Option<Group>,
+    /// `enable: no` stands in its config: it would not have run anyway.
+    pub enabled: bool,
     /// What is wrong: rendered problems with file, line, column and snippet.
     pub problems: Vec<String>,
 }
@@ -108,7 +120,7 @@ pub struct Job {
     pub kind: &'static str,
     /// The group it runs in.
     pub group: Group,
-    /// `no` skips it, also when it is named, and says so.
+    /// `enable: no` makes it `false`: the job is skipped, and that is said.
     pub enabled: bool,
     /// Names that this job had before.
     pub formerly: Vec<String>,
@@ -126,6 +138,10 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Where temporary files go.
     pub tmp_dir: PathBuf,
+    /// Words to pick jobs by.
+    pub tags: Vec<String>,
+    /// Things in its config that are worth a word, with file and line.
+    pub notes: Vec<String>,
 }
 
 /// One entry of a job's `sources`.
