@@ -7,7 +7,7 @@ mod layout;
 mod manifest;
 
 pub use history::{Stored, Survey, belongs, identity_matches, survey};
-pub use joined::joined;
+pub use joined::{joined, joined_part};
 pub use layout::{
     MARKER, Names, Parsed, Piece, TooManySegments, index_key, is_manifest, manifest_key, parse,
     segment_key, server_folder,

@@ -17,7 +17,8 @@ pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
 
 fn config(globals: &Globals) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
-    let found = plan::check(&config);
+    let found = plan::problems(&config);
+    let errors = found.errors().count();
     if globals.json {
         output::json(&found);
     } else {
@@ -25,18 +26,18 @@ fn config(globals: &Globals) -> Result<u8, Failure> {
         if !text.is_empty() {
             output::line(text.trim_end());
         }
-        match found.errors() {
+        match errors {
             0 => output::line(format!("{}: no errors", globals.config.display())),
             1 => output::line("1 error"),
             errors => output::line(format!("{errors} errors")),
         }
     }
-    Ok(if found.errors() == 0 { 0 } else { USAGE })
+    Ok(if errors == 0 { 0 } else { USAGE })
 }
 
 fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
-    let plan = plan::resolve(&config, &Fetch::For(&|_| true))?;
+    let plan = plan::resolve(&config, Fetch::All)?;
     let place = find(&plan, name)?;
     let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
     let stamp = env.clock.now().timestamp().as_nanosecond();

@@ -14,12 +14,10 @@ use crate::{config, plan};
 /// Loads the config and resolves it; secrets are fetched for the selected jobs only.
 pub(crate) fn plan_for(globals: &Globals, words: &[String]) -> Result<(Plan, Selection), Failure> {
     let config = config::load(&globals.config)?;
-    let masked = plan::resolve(&config, &Fetch::Never)?;
-    let selection = Selection::parse(words, &masked)?;
-    let wanted = |name: &str| {
-        masked.jobs.iter().any(|entry| entry.name() == name && selection.means(name, entry.group()))
-    };
-    let plan = plan::resolve(&config, &Fetch::For(&wanted))?;
+    let outline = plan::resolve(&config, Fetch::Never)?;
+    let selection = Selection::parse(words, &outline)?;
+    let wanted = |name: &str, group| selection.means(name, group);
+    let plan = plan::resolve(&config, Fetch::Jobs(&wanted))?;
     Ok((plan, selection))
 }
 

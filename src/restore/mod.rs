@@ -6,5 +6,5 @@ pub mod apply;
 pub mod explain;
 pub mod holdings;
 pub mod pick;
-mod ranged;
+pub mod ranged;
 pub mod verify;

@@ -83,6 +83,7 @@ pub async fn start(plan: &Plan, selection: &Selection, env: &Env) -> Result<Repo
         }
         report.jobs.push(match entry {
             Entry::Job(job) => locked_job(job, &plan.main, env).await,
+            Entry::Broken(broken) if !broken.enabled => skipped_job(broken, env),
             Entry::Broken(broken) => broken_job(broken, env),
         });
     }
@@ -112,6 +113,13 @@ fn broken_job(broken: &crate::plan::Broken, env: &Env) -> JobReport {
     failed_job(&broken.name, &broken.kind, broken.problems.join("\n"), env)
 }
 
+/// A job that is switched off may have errors.
+fn skipped_job(broken: &crate::plan::Broken, env: &Env) -> JobReport {
+    let mut report = JobReport::start(&broken.name, &broken.kind, env.clock.now().timestamp());
+    report.notes.push("`enable: no`: nothing is done".into());
+    report
+}
+
 fn failed_job(name: &str, kind: &str, problem: String, env: &Env) -> JobReport {
     error!(job = %name, "{problem}");
     let mut report = JobReport::start(name, kind, env.clock.now().timestamp());
@@ -126,6 +134,7 @@ pub async fn job(job: &Job, env: &Env) -> JobReport {
     let started = env.clock.now();
     let mut report = JobReport::start(&job.name, job.kind, started.timestamp());
     let begun = std::time::Instant::now();
+    job.notes.iter().for_each(|note| warn!("{note}"));
     if job.enabled {
         info!("starting, type {}", job.kind);
         run_job(job, env, started, &mut report).await;

@@ -100,10 +100,15 @@ mod tests {
                 name: (*name).into(),
                 kind: "x".into(),
                 group: *group,
+                enabled: true,
                 problems: vec![],
             })
         };
-        Plan { main: crate::plan::Main::for_tests(), jobs: jobs.iter().map(entry).collect() }
+        Plan {
+            main: crate::plan::Main::for_tests(),
+            jobs: jobs.iter().map(entry).collect(),
+            secret_env: Default::default(),
+        }
     }
 
     fn names(plan: &Plan, words: &[&str]) -> Vec<String> {

@@ -180,6 +180,8 @@ impl Rehearsal {
             require: self.require,
             timeout: None,
             tmp_dir: self.folder.path().to_owned(),
+            tags: Vec::new(),
+            notes: Vec::new(),
         };
         let main = Main {
             server_name: self.server.clone(),
@@ -190,7 +192,7 @@ impl Rehearsal {
             log_json: false,
             notes: Vec::new(),
         };
-        Plan { main, jobs: vec![Entry::Job(Box::new(job))] }
+        Plan { main, jobs: vec![Entry::Job(Box::new(job))], secret_env: Default::default() }
     }
 
     /// What the run gets from outside.
