@@ -189,7 +189,7 @@ pub enum Payload {
 }
 
 /// A tree of files that is to be packed.
-pub trait Tree: Send {
+pub trait Tree: Send + Sync {
     /// Where the tree is read; may lie inside a snapshot.
     fn root(&self) -> &Path;
     /// The absolute path under which its members are stored.
