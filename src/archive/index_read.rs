@@ -89,6 +89,13 @@ impl IndexReader {
         self.entries(0..self.firsts.len(), Some(selection))
     }
 
+    /// Begins to read the entries that `selection` means and, told apart, their neighbours: at
+    /// least the one behind each entry that is meant.
+    pub fn around<'a>(&'a self, selection: &'a Selection) -> Around<'a> {
+        let entries = self.entries(0..self.firsts.len(), None);
+        Around { entries, selection, last_meant: false }
+    }
+
     /// Finds the entry of the stored `path`.
     pub async fn find(&self, path: &[u8]) -> Result<Option<Entry>, IndexError> {
         let after = self.firsts.partition_point(|first| order(first, path).is_le());
@@ -146,9 +153,37 @@ pub struct Entries<'a> {
     at: usize,
 }
 
+/// Entries that are meant, with their neighbours.
+pub struct Around<'a> {
+    entries: Entries<'a>,
+    selection: &'a Selection,
+    last_meant: bool,
+}
+
+impl Around<'_> {
+    /// Gives the next entry and whether it is meant; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<(Entry, bool)>, IndexError> {
+        // Whoever is meant may end a frame; the frame behind it names the neighbour.
+        self.entries.selection = (!self.last_meant).then_some(self.selection);
+        let Some(entry) = self.entries.next_of_frames().await? else { return Ok(None) };
+        self.last_meant = self.selection.matches(&entry.path);
+        Ok(Some((entry, self.last_meant)))
+    }
+}
+
 impl Entries<'_> {
     /// Gives the next entry; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Entry>, IndexError> {
+        while let Some(entry) = self.next_of_frames().await? {
+            if self.selection.is_none_or(|selection| selection.matches(&entry.path)) {
+                return Ok(Some(entry));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives the next entry of the frames that may hold what is meant.
+    async fn next_of_frames(&mut self) -> Result<Option<Entry>, IndexError> {
         loop {
             while self.at < self.lines.len() {
                 let rest = &self.lines[self.at..];
@@ -158,10 +193,7 @@ impl Entries<'_> {
                 if rest[..end].starts_with(b"{\"format\"") {
                     continue;
                 }
-                let entry = Entry::read(&rest[..end]).map_err(damaged)?;
-                if self.selection.is_none_or(|selection| selection.matches(&entry.path)) {
-                    return Ok(Some(entry));
-                }
+                return Entry::read(&rest[..end]).map(Some).map_err(damaged);
             }
             let Some(number) = self.frames.next() else { return Ok(None) };
             if self.may_match(number) {

@@ -24,7 +24,7 @@ mod unpack;
 mod walk;
 
 pub use index::{Entry, EntryKind, FORMAT, IndexFile, IndexWriter};
-pub use index_read::{Entries, IndexError, IndexReader, Ranges};
+pub use index_read::{Around, Entries, IndexError, IndexReader, Ranges};
 pub use pack::{PackError, PackOptions, Packed, pack};
 pub use reader::TarError;
 pub use select::{BadGlob, Selection};

@@ -29,6 +29,7 @@ struct Row {
     files: u64,
     bytes: u64,
     warnings: Vec<String>,
+    failed: Vec<String>,
     error: Option<String>,
 }
 
@@ -170,8 +171,10 @@ async fn to_folders(
         false => rows.iter().for_each(|row| print(row, globals.quiet)),
     }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    let lacking = rows.iter().any(|row| !row.failed.is_empty());
     Ok(match failed {
         _ if how.cancel.is_cancelled() => INTERRUPTED,
+        0 if lacking => PARTLY,
         0 => 0,
         all if all == rows.len() => NOTHING,
         _ => PARTLY,
@@ -202,6 +205,7 @@ fn row(choice: &Choice<'_>, into: &Path, done: Result<Restored, apply::Error>) -
         files: restored.files,
         bytes: restored.bytes,
         warnings: restored.warnings,
+        failed: restored.failed,
         error,
     }
 }
@@ -212,6 +216,10 @@ fn print(row: &Row, quiet: bool) {
             "{}: {warning}",
             output::paint("warning", anstyle::AnsiColor::Yellow)
         ));
+    }
+    for failed in &row.failed {
+        let mark = output::paint("error", anstyle::AnsiColor::Red);
+        output::line(format!("{mark}: not restored: {}", display(failed)));
     }
     match &row.error {
         Some(error) => {

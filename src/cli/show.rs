@@ -57,7 +57,7 @@ fn json(held: &Held<'_>) -> serde_json::Value {
 
 fn print(held: &Held<'_>) {
     let manifest = &held.stored.manifest;
-    let mut say = |name: &str, value: String| output::line(format!("{name:<12} {value}"));
+    let say = |name: &str, value: String| output::line(format!("{name:<12} {value}"));
     say("id", manifest.id.to_string());
     say("storage", format!("'{}' {}", held.place.name, held.place.location));
     say("job", format!("{} ({}) on {}", manifest.job, manifest.kind, manifest.server_name));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sources::{self, Source, files::Files};
+use crate::sources::{self, Files, Source};
 use crate::storages::layers::{Retry, Throttle, Timeout};
 use crate::storages::{self, Storage, local};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tracing::warn;
 
-use crate::archive::{UnpackOptions, unpack};
+use crate::archive::{UnpackOptions, Unpacked, unpack};
 use crate::base::{BoxError, Cancel, Digest, Key, Progress, Watcher, chain, display, untext};
 use crate::catalogue::{Manifest, joined};
 use crate::restore::holdings::Held;
@@ -41,6 +41,22 @@ pub struct Restored {
     pub place: String,
     /// What could not be brought back as it was, such as owners without being root.
     pub warnings: Vec<String>,
+    /// Members that could not be made at all: `path: reason`.
+    pub failed: Vec<String>,
+}
+
+impl Restored {
+    /// Adds what one archive, or one part of it, gave.
+    pub(crate) fn add(&mut self, unpacked: Unpacked) {
+        self.files += unpacked.files;
+        self.bytes += unpacked.bytes;
+        self.warnings.extend(unpacked.warnings);
+        let more = unpacked.failed.count - unpacked.failed.first.len() as u64;
+        self.failed.extend(unpacked.failed.first);
+        if more > 0 {
+            self.failed.push(format!("and {more} more"));
+        }
+    }
 }
 
 /// Why nothing trustworthy came back.
@@ -175,13 +191,7 @@ pub(crate) fn progress(held: &Held<'_>, how: &How) -> Arc<dyn Fn(u64) + Send + S
 async fn whole_tree(held: &Held<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
     let mut checked = Checked::open(held);
     let raw = checked.take();
-    let options = UnpackOptions {
-        strip: strip(held, how),
-        overwrite: how.overwrite,
-        progress: progress(held, how),
-        cancel: how.cancel.clone(),
-        ..UnpackOptions::default()
-    };
+    let options = options(held, how);
     let into = into.to_owned();
     let work = tokio::task::spawn_blocking(move || {
         let mut reader = StreamReader::new(raw);
@@ -191,8 +201,22 @@ async fn whole_tree(held: &Held<'_>, into: &Path, how: &How) -> Result<Restored,
     });
     let unpacked = work.await.map_err(other)?.map_err(Error::Other)?;
     checked.compare(&held.stored.manifest).await?;
-    let (files, bytes, warnings) = (unpacked.files, unpacked.bytes, unpacked.warnings);
-    Ok(Restored { files, bytes, warnings, place: String::new() })
+    let mut restored = Restored::default();
+    restored.add(unpacked);
+    Ok(restored)
+}
+
+/// Options for everything; a part of a tree narrows them.
+pub(crate) fn options(held: &Held<'_>, how: &How) -> UnpackOptions {
+    UnpackOptions {
+        strip: strip(held, how),
+        select: None,
+        rename: None,
+        members: None,
+        overwrite: how.overwrite,
+        progress: progress(held, how),
+        cancel: how.cancel.clone(),
+    }
 }
 
 /// The path that `--strip` leaves away: that of the target, as its members are named.
@@ -234,7 +258,7 @@ pub async fn to_writer(
     let held = choice.held.first().expect("a choice lies somewhere");
     let bytes = copy_checked(held, out, how).await?;
     let files = held.stored.manifest.files.unwrap_or(1);
-    Ok(Restored { files, bytes, place: held.place.name.clone(), warnings: Vec::new() })
+    Ok(Restored { files, bytes, place: held.place.name.clone(), ..Restored::default() })
 }
 
 async fn copy_checked(

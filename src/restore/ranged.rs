@@ -15,7 +15,7 @@ use crate::archive::{
 };
 use crate::base::{BoxError, Key, MIB, text};
 use crate::catalogue::{Manifest, joined_part};
-use crate::restore::apply::{Error, How, Restored, other, progress, strip};
+use crate::restore::apply::{self, Error, How, Restored, other, strip};
 use crate::restore::holdings::Held;
 use crate::storages::Storage;
 use crate::stream::{StreamReader, decompress};
@@ -98,7 +98,7 @@ const SPAN: usize = 10_000;
 
 /// A hard link whose data belongs to a member that is not asked for.
 fn is_lone_link(entry: &Entry, selection: &Selection) -> bool {
-    let data = entry.link.as_deref().filter(|_| entry.kind == EntryKind::Hard);
+    let data = entry.link.as_deref().filter(|_| entry.kind == EntryKind::HardLink);
     data.is_some_and(|data| !selection.matches(data))
 }
 
@@ -121,7 +121,7 @@ async fn bring(
         ..options(held, how)
     };
     let done = unpack_part(held, reader, span.raw, into, options).await?;
-    count(done, restored)?;
+    restored.add(done);
     check(wanted, into, strip(held, how)).await
 }
 
@@ -144,32 +144,16 @@ async fn bring_link(
     let options =
         UnpackOptions { rename: Some(link.path.clone()), members: Some(1), ..options(held, how) };
     let done = unpack_part(held, reader, begin..end.min(reader.raw_bytes()), into, options).await?;
-    count(done, restored)?;
+    restored.add(done);
     check(HashMap::from([(link.path, link.digest)]), into, strip(held, how)).await
 }
 
 /// More than the headers of one member can take, its attributes included.
 const HEADERS: u64 = 4 * MIB as u64;
 
+/// Spans follow one another into the same folder, which the caller found empty or may overwrite.
 fn options(held: &Held<'_>, how: &How) -> UnpackOptions {
-    UnpackOptions {
-        strip: strip(held, how),
-        // Spans follow one another into the same folder, which the caller found empty.
-        overwrite: true,
-        progress: progress(held, how),
-        cancel: how.cancel.clone(),
-        ..UnpackOptions::default()
-    }
-}
-
-fn count(done: Unpacked, restored: &mut Restored) -> Result<(), Error> {
-    if !done.failed.is_empty() {
-        return Err(other(done.failed.first.join("; ")));
-    }
-    restored.files += done.files;
-    restored.bytes += done.bytes;
-    restored.warnings.extend(done.warnings);
-    Ok(())
+    UnpackOptions { overwrite: true, ..apply::options(held, how) }
 }
 
 /// Reads the frames that hold `raw` and unpacks what lies between its ends.
