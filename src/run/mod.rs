@@ -6,14 +6,11 @@ mod lock;
 mod rotate;
 mod sweep;
 
-#[cfg(test)]
-mod tests_support;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use journal::{DeadJournal, Journal, Open, dead};
-pub use lock::{Lock, LockError};
+pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
 pub use rotate::{as_copy, remove};
 pub use sweep::{Stale, SweepPlace, SweepReport, remove_stale, stale, sweep_dead};
 

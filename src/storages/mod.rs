@@ -3,6 +3,9 @@
 //! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
 //! other rooms. Every storage and every layer keeps the promises of `contract.rs`.
 
+#[cfg(test)]
+pub(crate) mod shelf;
+
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
