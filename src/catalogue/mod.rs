@@ -12,6 +12,8 @@ pub use layout::{
     MARKER, Names, Parsed, Piece, TooManySegments, index_key, is_manifest, manifest_key, parse,
     segment_key, server_folder,
 };
+#[cfg(test)]
+pub(crate) use manifest::tests::sample;
 pub use manifest::{
     BadManifest, FORMAT, FrameSummary, IndexRef, Manifest, Outcome, Parent, Segment,
 };

@@ -9,13 +9,10 @@ use crate::catalogue::Stored;
 use crate::cli::args::{Globals, Prune};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup};
-use crate::plan::{Main, Place, Plan};
+use crate::plan::{Place, Plan};
 use crate::restore::holdings::{self, Held, Holdings, Scope};
 use crate::retention::{self, Copy, Moment};
-use crate::run::journal::Journal;
-use crate::run::lock::Lock;
-use crate::run::rotate::{as_copy, remove};
-use crate::run::{Env, Selection};
+use crate::run::{Env, Journal, Selection, as_copy, remove};
 
 /// What happens to one copy.
 #[derive(Serialize)]
@@ -47,7 +44,7 @@ async fn prune(
 ) -> Result<u8, Failure> {
     let _lock = match globals.dry_run {
         true => None,
-        false => Some(lock(&plan.main, env).await?),
+        false => Some(setup::lock(&plan.main, env).await?),
     };
     let scope = Scope { storage: verb.storage.clone(), host: None };
     let holdings = holdings::look(plan, selection, &scope).await;
@@ -92,12 +89,6 @@ async fn prune(
         _ if done > 0 || !rows.is_empty() => PARTLY,
         _ => NOTHING,
     })
-}
-
-async fn lock(main: &Main, env: &Env) -> Result<Lock, Failure> {
-    let taken =
-        Lock::take(&env.state_dir, "backup", main.lock_wait, &env.cancel, |_: &str| {}).await;
-    taken.map_err(|error| crate::run::Error::from(error).into())
 }
 
 type Identity = (String, String, Option<String>, String);

@@ -7,8 +7,8 @@ use jiff::Zoned;
 use crate::base::{Cancel, Clock, FixedClock, SystemClock, Watcher};
 use crate::cli::args::Globals;
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING};
-use crate::plan::{Fetch, Plan};
-use crate::run::{Env, Selection};
+use crate::plan::{Fetch, Main, Plan};
+use crate::run::{Env, HOST_LOCK, Lock, Selection};
 use crate::{config, plan};
 
 /// Loads the config and resolves it; secrets are fetched for the selected jobs only.
@@ -42,6 +42,13 @@ pub(crate) fn clock() -> Result<Arc<dyn Clock>, Failure> {
             .hint("Write it like 2026-11-21T03:00:00+01:00[Europe/Berlin].")
     })?;
     Ok(Arc::new(FixedClock::at(now)))
+}
+
+/// Takes the lock that a backup takes, so that neither works under the other's hands.
+pub(crate) async fn lock(main: &Main, env: &Env) -> Result<Lock, Failure> {
+    let waits = |holder: &str| tracing::info!("waiting for another run: {holder}");
+    let taken = Lock::take(&env.state_dir, HOST_LOCK, main.lock_wait, &env.cancel, waits);
+    taken.await.map_err(|error| crate::run::Error::from(error).into())
 }
 
 /// Runs async work to its end; a signal sets `cancel`, a second one ends the program at once.

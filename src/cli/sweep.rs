@@ -8,12 +8,10 @@ use crate::base::chain;
 use crate::cli::args::{Globals, Sweep};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup};
-use crate::plan::{Main, Plan};
+use crate::plan::Plan;
 use crate::report::Report;
 use crate::restore::holdings::{self, Holdings, Scope};
-use crate::run::lock::Lock;
-use crate::run::sweep::{self, Stale};
-use crate::run::{Env, Selection, leftovers};
+use crate::run::{Env, Selection, Stale, clear_leftovers, remove_stale, stale};
 
 /// Shows leftovers, asks, removes.
 pub(crate) fn run(globals: &Globals, verb: &Sweep) -> Result<u8, Failure> {
@@ -31,16 +29,16 @@ async fn work(
 ) -> Result<u8, Failure> {
     let _lock = match globals.dry_run {
         true => None,
-        false => Some(lock(&plan.main, env).await?),
+        false => Some(setup::lock(&plan.main, env).await?),
     };
     if !globals.dry_run {
         let jobs = selection.entries(plan).into_iter().filter_map(|entry| entry.as_job());
         let mut report = Report::default();
-        leftovers::clear(&env.state_dir, jobs.flat_map(|job| &job.places), &mut report).await;
+        clear_leftovers(&env.state_dir, jobs.flat_map(|job| &job.places), &mut report).await;
         report.notes.iter().chain(&report.errors).for_each(output::line);
     }
     let holdings = holdings::look(plan, selection, &Scope::default()).await;
-    let found = stale(&holdings, env);
+    let found = left_over(&holdings, env);
     match globals.json {
         true => output::json(&rows(&found)),
         false => print(&found),
@@ -59,17 +57,11 @@ async fn work(
     })
 }
 
-async fn lock(main: &Main, env: &Env) -> Result<Lock, Failure> {
-    let taken =
-        Lock::take(&env.state_dir, "backup", main.lock_wait, &env.cancel, |_: &str| {}).await;
-    taken.map_err(|error| crate::run::Error::from(error).into())
-}
-
-fn stale(holdings: &Holdings<'_>, env: &Env) -> Vec<(String, Stale)> {
+fn left_over(holdings: &Holdings<'_>, env: &Env) -> Vec<(String, Stale)> {
     let now = env.clock.now();
     let of_place = |holding: &holdings::Holding<'_>| {
         let name = holding.place.name.clone();
-        sweep::stale(&holding.survey, &now).into_iter().map(move |stale| (name.clone(), stale))
+        stale(&holding.survey, &now).into_iter().map(move |stale| (name.clone(), stale))
     };
     holdings.found.iter().flat_map(of_place).collect()
 }
@@ -78,8 +70,8 @@ async fn remove(holdings: &Holdings<'_>, env: &Env) -> Vec<String> {
     let now = env.clock.now();
     let mut failed = Vec::new();
     for holding in &holdings.found {
-        let stale = sweep::stale(&holding.survey, &now);
-        match sweep::remove_stale(&*holding.place.storage, &stale).await {
+        let stale = stale(&holding.survey, &now);
+        match remove_stale(&*holding.place.storage, &stale).await {
             Ok(removed) => removed.iter().for_each(|key| output::line(format!("removed {key}"))),
             Err(error) => failed.push(chain(&error)),
         }

@@ -96,6 +96,8 @@ struct Rule<'a> {
     last: BTreeSet<&'a ArtefactId>,
     newest_complete: Option<&'a ArtefactId>,
     newest_sound: Option<&'a ArtefactId>,
+    /// The copy whose period the coming one takes.
+    replaced: Option<&'a ArtefactId>,
 }
 
 impl<'a> Rule<'a> {
@@ -118,10 +120,11 @@ impl<'a> Rule<'a> {
             last: BTreeSet::new(),
             newest_complete: newest(&|copy| copy.complete),
             newest_sound: newest(&|copy| copy.complete && !copy.shrunken),
+            replaced: None,
             counted,
         };
         Level::ALL.into_iter().for_each(|level| rule.fill_slots(level, coming));
-        rule.fill_last(coming.is_some());
+        rule.fill_last(coming);
         rule
     }
 
@@ -130,15 +133,14 @@ impl<'a> Rule<'a> {
     fn fill_slots(&mut self, level: Level, coming: Option<Level>) {
         let mut newest: BTreeMap<civil::Date, (Timestamp, Option<&'a ArtefactId>)> =
             BTreeMap::new();
-        if coming == Some(level) {
-            let today = period_of(level, self.now.date());
-            newest.insert(today, (self.now.timestamp(), None));
+        for copy in self.counted.iter().rev().filter(|copy| copy.level == level) {
+            newest.insert(period_of(level, copy.day), (copy.started, Some(&copy.id)));
         }
-        for copy in self.counted.iter().filter(|copy| copy.level == level) {
-            let slot = newest.entry(period_of(level, copy.day));
-            let slot = slot.or_insert((copy.started, Some(&copy.id)));
-            if slot.0 < copy.started {
-                *slot = (copy.started, Some(&copy.id));
+        if coming == Some(level) {
+            let now = self.now.timestamp();
+            let slot = newest.entry(period_of(level, self.now.date())).or_insert((now, None));
+            if slot.0 <= now {
+                self.replaced = slot.1.take();
             }
         }
         for (period, (_, id)) in newest.into_iter().rev().take(self.policy.slots(level) as usize) {
@@ -147,10 +149,12 @@ impl<'a> Rule<'a> {
         }
     }
 
-    fn fill_last(&mut self, coming: bool) {
+    /// Notes the newest copies of all levels. The coming copy takes a place only where its level
+    /// has no slots: what is pushed out of both at once must not go one by one while dumps die.
+    fn fill_last(&mut self, coming: Option<Level>) {
         let newer = self.counted.iter().take_while(|copy| copy.started > self.now.timestamp());
         let mut room = self.policy.last as usize;
-        if coming && newer.count() < room {
+        if coming.is_some_and(|level| self.policy.slots(level) == 0) && newer.count() < room {
             room -= 1;
         }
         self.last = self.counted.iter().take(room).map(|copy| &copy.id).collect();
@@ -172,7 +176,7 @@ impl<'a> Rule<'a> {
             Moment::PruneOrphans if !self.policy.enabled(level) => self.guarded(id),
             _ if !self.policy.enabled(level) => Some(Keep::LevelOff(level)),
             _ if spaced => None,
-            _ => self.guarded(id),
+            _ => self.guarded(id).or((id == self.replaced).then_some(Keep::Waits)),
         }
     }
 
@@ -233,21 +237,34 @@ impl<'a> Rule<'a> {
     }
 
     /// Puts into words which guard held. A copy that only waits or stays by the policy was not
-    /// held; before a run, guards of other levels do not matter.
+    /// held; before a run only copies matter that it would have removed.
     fn held(&self, verdict: &Verdict) -> Option<String> {
-        let level_of = |id: &ArtefactId| self.counted.iter().find(|copy| copy.id == *id);
-        let said = |(id, keep): &&(ArtefactId, Keep)| match (keep, self.moment) {
-            (Keep::NewestShrunken | Keep::NewUnseen, _) => true,
-            (Keep::NewestComplete | Keep::NewestSound, Moment::Before { level })
-            | (Keep::MinCopies(_), Moment::Before { level }) => {
-                verdict.delete.is_empty() && level_of(id).is_some_and(|copy| copy.level == level)
+        let before = match self.moment {
+            Moment::Before { level } => Some(level),
+            _ => None,
+        };
+        if before.is_some()
+            && (self.policy.rotation != Rotation::Before || !verdict.delete.is_empty())
+        {
+            return None;
+        }
+        let concerns = |id: &ArtefactId| {
+            let copy = self.counted.iter().find(|copy| copy.id == *id);
+            copy.is_some_and(|copy| before == Some(copy.level))
+        };
+        let guard = verdict.keep.iter().find(|(id, keep)| match keep {
+            Keep::NewestShrunken | Keep::NewUnseen => true,
+            Keep::NewestComplete | Keep::NewestSound | Keep::MinCopies(_) | Keep::Waits => {
+                concerns(id)
             }
             _ => false,
-        };
-        verdict.keep.iter().find(said).map(|(id, keep)| match keep {
-            Keep::NewestShrunken | Keep::NewUnseen => keep.to_string(),
-            _ => format!("{id} stays: {keep}"),
-        })
+        });
+        let (id, keep) = guard?;
+        match (self.stopped(), keep) {
+            (Some(all), _) => Some(all.to_string()),
+            (None, Keep::MinCopies(_)) => Some(keep.to_string()),
+            (None, _) => Some(format!("{id} stays: {keep}")),
+        }
     }
 }
 

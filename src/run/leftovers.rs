@@ -6,10 +6,10 @@ use tracing::{error, info, warn};
 
 use crate::plan::Place;
 use crate::report::Report;
-use crate::run::sweep::{SweepPlace, sweep_dead};
+use crate::run::{SweepPlace, sweep_dead};
 
 /// Clears away what the journals of dead runs name; what was done and what not goes into `report`.
-pub async fn clear<'a>(
+pub async fn clear_leftovers<'a>(
     state_dir: &Path,
     places: impl IntoIterator<Item = &'a Place>,
     report: &mut Report,

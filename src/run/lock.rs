@@ -13,6 +13,14 @@ use jiff::Zoned;
 
 use crate::base::{Cancel, Cancelled, component};
 
+/// The name of the lock that lets one backup at a time run on a host.
+pub const HOST_LOCK: &str = "backup";
+
+/// Returns the name of a job's own lock; no job's name can make it [`HOST_LOCK`].
+pub fn job_lock(job: &str) -> String {
+    format!("job {job}")
+}
+
 /// Held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -139,7 +147,8 @@ mod tests {
         let error = take(dir.path(), "backup", 0).await.unwrap_err().to_string();
         let me = format!("another run holds the lock 'backup': pid {} since ", std::process::id());
         assert!(error.starts_with(&me), "{error}");
-        take(dir.path(), "job ../x", 0).await.unwrap();
+        take(dir.path(), &job_lock("backup"), 0).await.unwrap();
+        take(dir.path(), &job_lock("../x"), 0).await.unwrap();
     }
 
     #[tokio::test]

@@ -8,19 +8,16 @@ pub(crate) mod deliver;
 mod fill;
 mod flow;
 mod items;
-pub mod journal;
-pub mod leftovers;
-pub mod lock;
+mod journal;
+mod leftovers;
+mod lock;
 mod memory;
 mod preview;
-pub mod rotate;
+mod rotate;
 mod selection;
 mod shelf;
 mod store;
-pub mod sweep;
-
-#[cfg(test)]
-mod tests_support;
+mod sweep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,15 +26,19 @@ use std::time::Duration;
 use jiff::Zoned;
 use tracing::{Instrument, error, info, info_span, warn};
 
+pub use journal::{DeadJournal, Journal, Open, dead};
+pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
+pub use rotate::{as_copy, remove};
+pub use sweep::{Stale, SweepPlace, SweepReport, remove_stale, stale, sweep_dead};
+
 use crate::base::{Cancel, Clock, RunId, Watcher, chain};
 use crate::plan::{Entry, Job, Main, Plan};
 use crate::report::{JobReport, Report};
 
+pub use leftovers::clear_leftovers;
 pub use preview::{Preview, PreviewPlace, PreviewTarget, preview};
 pub use selection::{NoSuchJob, Selection};
 
-use journal::Journal;
-use lock::{Lock, LockError};
 use shelf::Shelf;
 
 /// What a run needs from outside: time, an audience, a way to be stopped, a place for its state.
@@ -73,10 +74,10 @@ pub enum Error {
 /// `main.lock_wait`. Everything else is an outcome in the report.
 pub async fn start(plan: &Plan, selection: &Selection, env: &Env) -> Result<Report, Error> {
     let entries = selection.entries(plan);
-    let lock = take_lock("backup", &plan.main, env).await?;
+    let lock = take_lock(HOST_LOCK, &plan.main, env).await?;
     let mut report = Report { server_name: env.server_name.clone(), ..Report::default() };
     let jobs = entries.iter().filter_map(|entry| entry.as_job());
-    leftovers::clear(&env.state_dir, jobs.flat_map(|job| &job.places), &mut report).await;
+    clear_leftovers(&env.state_dir, jobs.flat_map(|job| &job.places), &mut report).await;
     for entry in &entries {
         if env.cancel.is_cancelled() {
             break;
@@ -100,7 +101,7 @@ async fn take_lock(name: &str, main: &Main, env: &Env) -> Result<Lock, LockError
 async fn locked_job(job: &Job, main: &Main, env: &Env) -> JobReport {
     let span = info_span!("job", job = %job.name);
     async {
-        match take_lock(&format!("job {}", job.name), main, env).await {
+        match take_lock(&job_lock(&job.name), main, env).await {
             Ok(_lock) => self::job(job, env).await,
             Err(error) => failed_job(&job.name, job.kind, chain(&error), env),
         }

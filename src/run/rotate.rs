@@ -49,3 +49,89 @@ pub async fn remove(
     }
     journal.deleted(place, manifest).map_err(|source| error(Kind::Other, source.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Digest, Key, RunId};
+    use crate::catalogue::{Manifest, Segment, survey};
+    use crate::storages::shelf::Shelf;
+
+    const FIRST: &str = "site/daily/site_2025-11-21_05-40-00.tar.zst";
+
+    fn shelf() -> (Shelf, Manifest) {
+        let segment = |key: &str| Segment {
+            key: Key::new(key).unwrap(),
+            bytes: 1,
+            sha256: Digest::new([7; 32]),
+        };
+        let second = format!("{FIRST}.002");
+        let segments = vec![segment(FIRST), segment(&second)];
+        let manifest = Manifest { segments, ..crate::catalogue::sample() };
+        let shelf = Shelf::default().with(FIRST, "1", None).with(&second, "1", None);
+        (shelf.with(&format!("{FIRST}.manifest.json"), manifest.to_json(), None), manifest)
+    }
+
+    fn journal(state: &tempfile::TempDir, run: &RunId) -> Journal {
+        Journal::open(state.path(), run).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_copy_goes_with_all_its_objects_and_no_others() {
+        let state = tempfile::tempdir().unwrap();
+        let (shelf, manifest) = shelf();
+        let shelf = shelf.with(&format!("{FIRST}.notes"), "", None);
+        let stored = survey(&shelf, "").await.unwrap().copies.remove(0);
+        let journal = journal(&state, &manifest.run);
+        remove(&shelf, &stored, &journal, "fp", "offsite").await.unwrap();
+        assert_eq!(shelf.keys(), [format!("{FIRST}.notes")]);
+        journal.finish().unwrap();
+        assert!(crate::run::dead(state.path()).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_manifest_that_names_what_is_not_its_own_takes_nothing_along() {
+        let state = tempfile::tempdir().unwrap();
+        let (shelf, mut manifest) = shelf();
+        manifest.segments[1].key = Key::new("site/daily/precious").unwrap();
+        let shelf = shelf.with("site/daily/precious", "1", None).with(
+            &format!("{FIRST}.manifest.json"),
+            manifest.to_json(),
+            None,
+        );
+        let before = shelf.keys();
+        let stored = survey(&shelf, "").await.unwrap().copies.remove(0);
+        let journal = journal(&state, &manifest.run);
+        let error = remove(&shelf, &stored, &journal, "fp", "offsite").await.unwrap_err();
+        assert_eq!((error.kind, shelf.keys()), (Kind::Corrupt, before));
+    }
+
+    #[tokio::test]
+    async fn a_deletion_that_is_cut_off_is_completed_by_the_sweep() {
+        let state = tempfile::tempdir().unwrap();
+        let (shelf, manifest) = shelf();
+        let stored = survey(&shelf, "").await.unwrap().copies.remove(0);
+        let dying = journal(&state, &manifest.run);
+        *shelf.down.lock().unwrap() = Some((Kind::Unavailable, "delete"));
+        remove(&shelf, &stored, &dying, "fp", "offsite").await.unwrap_err();
+        dying.finish().unwrap();
+        *shelf.down.lock().unwrap() = None;
+        shelf.delete(&stored.manifest_key).await.unwrap();
+        let place = crate::run::SweepPlace { fingerprint: "fp", storage: &shelf };
+        let report = crate::run::sweep_dead(state.path(), &[place]).await.unwrap();
+        assert_eq!((report.removed.len(), shelf.keys().len()), (2, 0));
+    }
+
+    #[tokio::test]
+    async fn retention_knows_the_day_by_the_clock_on_the_wall() {
+        let (shelf, manifest) = shelf();
+        let mut stored = survey(&shelf, "").await.unwrap().copies.remove(0);
+        stored.manifest.started = "2026-10-31T23:30:00Z".parse().unwrap();
+        stored.manifest.utc_offset_secs = 3600;
+        let copy = as_copy(&stored).unwrap();
+        assert_eq!(copy.day, jiff::civil::date(2026, 11, 1));
+        assert_eq!((copy.id, copy.complete, copy.intact), (manifest.id, true, true));
+        stored.manifest.level = "year".into();
+        assert_eq!(as_copy(&stored), None);
+    }
+}

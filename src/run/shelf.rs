@@ -12,9 +12,7 @@ use crate::report::{PlaceOutcome, PlaceReport};
 use crate::retention::{self, Copy};
 use crate::run::items::Item;
 use crate::run::memory;
-use crate::run::rotate::as_copy;
-use crate::run::sweep;
-use crate::run::{Env, Scene};
+use crate::run::{Env, Scene, as_copy, stale};
 use crate::storages::{Kind, Result, Storage};
 use crate::stream::ByteStream;
 
@@ -36,6 +34,8 @@ pub(crate) struct Due<'a> {
     pub(crate) stored: Vec<Stored>,
     /// Whether the storage let itself be listed.
     pub(crate) listed: bool,
+    /// The guard that kept rotation from making room, in words.
+    pub(crate) held: Option<String>,
     pub(crate) report: PlaceReport,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Shelf<'a> {
         let key = survey.free_key(&names, level, scene.started.datetime());
         let manifest_key = manifest_key(&key);
         let stored = survey.copies;
-        Ok(Ok(Due { place, level, key, manifest_key, stored, listed: true, report }))
+        Ok(Ok(Due { place, level, key, manifest_key, stored, listed: true, held: None, report }))
     }
 
     async fn look_unlisted(
@@ -116,7 +116,16 @@ impl<'a> Shelf<'a> {
         };
         let key = unseen_free_key(place, names, level, scene).await?;
         let manifest_key = manifest_key(&key);
-        Ok(Ok(Due { place, level, key, manifest_key, stored: Vec::new(), listed: false, report }))
+        Ok(Ok(Due {
+            place,
+            level,
+            key,
+            manifest_key,
+            stored: Vec::new(),
+            listed: false,
+            held: None,
+            report,
+        }))
     }
 }
 
@@ -266,7 +275,7 @@ impl PlaceReport {
             let problem = stored.problem.as_deref().unwrap_or("its objects are not as it says");
             self.warnings.push(format!("{} counts for nothing: {problem}", stored.manifest_key));
         }
-        for stale in sweep::stale(survey, &scene.started) {
+        for stale in stale(survey, &scene.started) {
             let (count, artefact) = (stale.objects.len(), stale.artefact);
             self.warnings.push(format!(
                 "{count} old objects of an unfinished {artefact}: `nxs-backup sweep` removes them"

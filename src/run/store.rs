@@ -17,6 +17,7 @@ use crate::run::items::Item;
 use crate::run::rotate::{self, as_copy};
 use crate::run::shelf::{Due, Shelf};
 use crate::run::{Run, fill, memory};
+use crate::storages::Kind;
 use crate::stream::{ByteStream, tee};
 
 /// Backs up one target. Nothing of it is an error of the caller's: the report tells all.
@@ -104,7 +105,7 @@ async fn fail_all(
     let why = broken.map_or_else(|| chain(error), cause_of);
     for (due, put) in due.into_iter().zip(delivered) {
         let outcome = match put {
-            Err(failure) if !failure.is_of_stream() => chain(&failure),
+            Err(failure) if !failure.is_of_stream() => words(&due, &failure),
             Err(_) => "the source failed".into(),
             Ok(pieces) => {
                 take_back(&due, pieces.keys(), run).await;
@@ -228,9 +229,19 @@ async fn finish(
                 rotate_after(run, &mut due, *manifest).await;
                 PlaceOutcome::Stored(stored)
             }
-            Err(failure) => PlaceOutcome::Failed(chain(&failure)),
+            Err(failure) => PlaceOutcome::Failed(words(&due, &failure)),
         };
         report.places.push(due.report);
+    }
+}
+
+/// Says why there is no copy; where the disk is full, also what rotation would not give up.
+fn words(due: &Due<'_>, failure: &Failure) -> String {
+    match (failure, &due.held) {
+        (Failure::Storage(error), Some(held)) if error.kind == Kind::Full => {
+            format!("{}; rotation did not free more: {held}", chain(failure))
+        }
+        _ => chain(failure),
     }
 }
 
@@ -309,7 +320,10 @@ async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
 async fn rotate_now(due: &mut Due<'_>, moment: Moment<'_>, run: &Run<'_>) {
     let copies: Vec<_> = due.stored.iter().filter_map(as_copy).collect();
     let verdict = retention::decide(&copies, &due.place.policy, &run.scene.started, moment);
-    due.report.warnings.extend(verdict.held);
+    match moment {
+        Moment::Before { .. } => due.held = verdict.held,
+        _ => due.report.warnings.extend(verdict.held),
+    }
     for (id, why) in verdict.delete {
         let Some(at) = due.stored.iter().position(|stored| stored.manifest.id == id) else {
             continue;

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::RunId;
 use crate::catalogue::survey;
 use crate::run::Journal;
-use crate::run::tests_support::Shelf;
+use crate::storages::shelf::Shelf;
 
 const NAME: &str = "site/daily/site_2026-11-20_02-00-00.tar.zst";
 const OTHERS: [&str; 6] = [

@@ -1,4 +1,4 @@
-//! A storage in memory for the tests of this room.
+//! A storage in memory for tests.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
