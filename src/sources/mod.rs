@@ -2,12 +2,16 @@
 //!
 //! A source names its targets and opens them. It never meets a storage, a date or a rotation.
 
+mod files;
+
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use crate::base::BoxError;
 use crate::stream::Payload;
+
+pub use files::Files;
 
 /// Something that can be backed up: a server, a set of folders, a script.
 #[async_trait]
