@@ -9,7 +9,7 @@ mod random;
 mod text;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -107,7 +107,8 @@ fn web_tree(options: &Options) -> io::Result<()> {
         threads.into_iter().try_for_each(|thread| thread.join().expect("a writer panicked"))
     })?;
     links(&mut random, &options.out, &plans)?;
-    for folder in &folders {
+    // Nothing is made any more: the times of folders stay now.
+    for folder in folders.iter().flat_map(|folder| folder.ancestors()).collect::<BTreeSet<_>>() {
         age(&options.out.join(folder), random.below(YEARS))?;
     }
     Ok(())
