@@ -1,8 +1,8 @@
 //! Makes a web tree that looks like the real thing to a backup program: many small sources, fewer
 //! images, a few archives and large logs, deep folders, links.
 //!
-//! The same seed and sizes give the same tree, byte for byte, whatever the number of threads. Uses
-//! the standard library only, so that `rustc -O benches/webtree/main.rs` is enough to build it.
+//! The same seed and sizes give the same tree, whatever the number of threads; only the times of
+//! symbolic links differ. Uses the standard library only, so that `rustc -O benches/webtree/main.rs` is enough to build it.
 
 mod plan;
 mod random;
