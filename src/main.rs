@@ -1,5 +1,5 @@
-//! Parse, run, exit code.
+//! Parse, run, exit code: everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    nxs_backup::cli::main()
 }

@@ -14,6 +14,10 @@ pub struct Report {
     pub server_name: String,
     /// The jobs in the order in which they ran.
     pub jobs: Vec<JobReport>,
+    /// What failed outside any job: a log file that cannot be written.
+    pub errors: Vec<String>,
+    /// What happened outside any job: leftovers of a dead run that were removed.
+    pub notes: Vec<String>,
     /// Whether somebody asked to stop.
     pub interrupted: bool,
 }
@@ -119,7 +123,7 @@ pub enum Verdict {
 impl Report {
     /// Sums up.
     pub fn verdict(&self) -> Verdict {
-        let failed = self.jobs.iter().any(JobReport::has_failure);
+        let failed = !self.errors.is_empty() || self.jobs.iter().any(JobReport::has_failure);
         let stored = self.jobs.iter().any(JobReport::has_success);
         match (self.interrupted, failed, stored) {
             (true, ..) => Verdict::Interrupted,

@@ -3,10 +3,17 @@
 
 #![allow(clippy::unwrap_used)] // what surprises a test's own tools is a failure of the test
 
+mod contract {
+    mod storages;
+}
 mod house;
+mod jobs {
+    mod run;
+}
 mod support {
     pub(crate) mod bed;
     mod bed_test;
+    pub(crate) mod rehearsal;
     pub(crate) mod scan;
     mod scan_test;
 }

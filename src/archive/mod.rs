@@ -1,1 +1,31 @@
 //! A tar out of a tree and back, and the index beside it.
+
+mod acl;
+mod ahead;
+mod apply;
+mod attributes;
+mod chunks;
+mod folder;
+mod header;
+mod index;
+mod index_read;
+mod links;
+mod meta;
+mod owners;
+mod pack;
+mod pack_file;
+mod paths;
+mod place;
+mod reader;
+mod records;
+mod select;
+mod sparse;
+mod unpack;
+mod walk;
+
+pub use index::{Entry, EntryKind, FORMAT, IndexFile, IndexWriter};
+pub use index_read::{Entries, IndexError, IndexReader, Ranges};
+pub use pack::{PackError, PackOptions, Packed, pack};
+pub use reader::TarError;
+pub use select::{BadGlob, Selection};
+pub use unpack::{Select, UnpackError, UnpackOptions, Unpacked, unpack};

@@ -20,6 +20,8 @@ pub struct Survey {
     pub copies: Vec<Stored>,
     /// Manifests that cannot be read, and why; they protect the objects that carry their name.
     pub damaged: Vec<(Key, String)>,
+    /// Manifests that the storage did not give, and why; they protect likewise.
+    pub unread: Vec<(Key, String)>,
     /// Objects that are none of ours: copies of 2.x, files of others.
     pub foreign: Vec<Object>,
     /// What unfinished puts have left, or are just writing.
@@ -65,6 +67,7 @@ pub async fn survey(storage: &dyn Storage, prefix: &str) -> Result<Survey, Error
             Ok(manifest) => survey.copies.push(survey.check(key.clone(), manifest)),
             Err(Unread::Gone) => {}
             Err(Unread::Bad(problem)) => survey.damaged.push((key.clone(), problem)),
+            Err(Unread::Refused(problem)) => survey.unread.push((key.clone(), problem)),
             Err(Unread::Stop(error)) => return Err(error),
         }
     }
@@ -72,6 +75,7 @@ pub async fn survey(storage: &dyn Storage, prefix: &str) -> Result<Survey, Error
     let order = |stored: &Stored| (stored.manifest.started, stored.manifest_key.clone());
     survey.copies.sort_by_cached_key(order);
     survey.damaged.sort();
+    survey.unread.sort();
     survey.sort_out(objects);
     Ok(survey)
 }
@@ -211,6 +215,8 @@ enum Unread {
     Gone,
     /// Of no use.
     Bad(String),
+    /// The storage does not give it.
+    Refused(String),
     /// Nothing can be read now.
     Stop(Error),
 }
@@ -223,9 +229,9 @@ async fn read(storage: &dyn Storage, object: &Object) -> Result<Manifest, Unread
         storage.get(&object.key, 0..object.bytes).await.map_err(|error| match error.kind {
             Kind::NotFound => Unread::Gone,
             Kind::Unavailable => Unread::Stop(error),
-            _ => Unread::Bad(chain(&error)),
+            _ => Unread::Refused(chain(&error)),
         })?;
-    let json = body.collect(LARGEST).await.map_err(|error| Unread::Bad(chain(&error)))?;
+    let json = body.collect(LARGEST).await.map_err(|error| Unread::Refused(chain(&error)))?;
     Manifest::from_json(&json).map_err(|error| Unread::Bad(chain(&error)))
 }
 

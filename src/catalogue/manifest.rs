@@ -111,6 +111,16 @@ pub enum Outcome {
     Partial,
 }
 
+impl Outcome {
+    /// Returns the word that stands in the document.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Partial => "partial",
+        }
+    }
+}
+
 /// The artefact that an increment builds on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {

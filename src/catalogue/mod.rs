@@ -2,10 +2,12 @@
 //! history of a target as its manifests tell it.
 
 mod history;
+mod joined;
 mod layout;
 mod manifest;
 
 pub use history::{Stored, Survey, belongs, identity_matches, survey};
+pub use joined::{joined, joined_part};
 pub use layout::{
     MARKER, Names, Parsed, Piece, TooManySegments, index_key, is_manifest, manifest_key, parse,
     segment_key, server_folder,

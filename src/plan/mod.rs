@@ -1,6 +1,12 @@
 //! What the program will do, resolved once from the config: nothing after this room looks at
 //! YAML, environment or defaults. Resolving dials nobody.
 
+mod connect;
+mod job;
+mod place;
+mod resolve;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +16,16 @@ use crate::sources::Source;
 use crate::storages::Storage;
 use crate::stream::Compression;
 
+pub use resolve::{Fetch, group_of, problems, resolve};
+
 /// Everything that a config asks for.
 pub struct Plan {
     /// Settings of the whole program.
     pub main: Main,
     /// The jobs, in config order, whole ones and broken ones.
     pub jobs: Vec<Entry>,
+    /// Environment variables that secrets came from: children must not inherit them.
+    pub secret_env: BTreeSet<String>,
 }
 
 /// A job of the config, or why it cannot be one.
@@ -24,6 +34,32 @@ pub enum Entry {
     Job(Box<Job>),
     /// It cannot; the others can.
     Broken(Broken),
+}
+
+impl Entry {
+    /// Returns the job's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Job(job) => &job.name,
+            Self::Broken(broken) => &broken.name,
+        }
+    }
+
+    /// Returns the group it runs in, where its type is known.
+    pub fn group(&self) -> Option<Group> {
+        match self {
+            Self::Job(job) => Some(job.group),
+            Self::Broken(broken) => broken.group,
+        }
+    }
+
+    /// Returns the job, if it can run.
+    pub fn as_job(&self) -> Option<&Job> {
+        match self {
+            Self::Job(job) => Some(job),
+            Self::Broken(_) => None,
+        }
+    }
 }
 
 /// A job with errors in its config.
@@ -35,6 +71,8 @@ pub struct Broken {
     pub kind: String,
     /// The group it would run in, where its type is known.
     pub group: Option<Group>,
+    /// `enable: no` stands in its config: it would not have run anyway.
+    pub enabled: bool,
     /// What is wrong: rendered problems with file, line, column and snippet.
     pub problems: Vec<String>,
 }
@@ -58,6 +96,22 @@ pub struct Main {
     pub notes: Vec<String>,
 }
 
+#[cfg(test)]
+impl Main {
+    /// Settings to start from.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            server_name: "web1".into(),
+            formerly: Vec::new(),
+            state_dir: PathBuf::from("/nonexistent"),
+            lock_wait: Duration::ZERO,
+            log_file: None,
+            log_json: false,
+            notes: Vec::new(),
+        }
+    }
+}
+
 /// A job that can run.
 pub struct Job {
     /// Its name.
@@ -66,7 +120,7 @@ pub struct Job {
     pub kind: &'static str,
     /// The group it runs in.
     pub group: Group,
-    /// `enable: no` makes it run only when it is named… never: it is skipped and said.
+    /// `enable: no` makes it `false`: the job is skipped, and that is said.
     pub enabled: bool,
     /// Names that this job had before.
     pub formerly: Vec<String>,
@@ -84,6 +138,10 @@ pub struct Job {
     pub timeout: Option<Duration>,
     /// Where temporary files go.
     pub tmp_dir: PathBuf,
+    /// Words to pick jobs by.
+    pub tags: Vec<String>,
+    /// Things in its config that are worth a word, with file and line.
+    pub notes: Vec<String>,
 }
 
 /// One entry of a job's `sources`.
@@ -123,6 +181,25 @@ pub enum Group {
     Databases,
     /// `external`, `command`.
     External,
+}
+
+impl Group {
+    /// All groups in the order in which `all` runs them.
+    pub const ALL: [Self; 3] = [Self::Files, Self::Databases, Self::External];
+
+    /// Returns the word that `start` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Databases => "databases",
+            Self::External => "external",
+        }
+    }
+
+    /// Returns the group of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|group| group.name() == name)
+    }
 }
 
 /// What is checked after an upload.

@@ -1,23 +1,44 @@
 //! One run: jobs in order, each source asked for its targets, each target made one stream and
 //! delivered to every storage, remembered, rotated, told.
+//!
+//! Read `job` first. Everything that fails becomes a line of the report; nothing that fails stops
+//! what does not depend on it.
 
-mod journal;
-mod lock;
-mod rotate;
-mod sweep;
+pub(crate) mod deliver;
+mod fill;
+mod flow;
+mod items;
+pub mod journal;
+pub mod leftovers;
+pub mod lock;
+mod memory;
+mod preview;
+pub mod rotate;
+mod selection;
+mod shelf;
+mod store;
+pub mod sweep;
 
 #[cfg(test)]
 mod tests_support;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub use journal::{DeadJournal, Journal, Open, dead};
-pub use lock::{Lock, LockError};
-pub use rotate::{as_copy, remove};
-pub use sweep::{Stale, SweepPlace, SweepReport, remove_stale, stale, sweep_dead};
+use jiff::Zoned;
+use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::base::{Cancel, Clock, Watcher};
+use crate::base::{Cancel, Clock, RunId, Watcher, chain};
+use crate::plan::{Entry, Job, Main, Plan};
+use crate::report::{JobReport, Report};
+
+pub use preview::{Preview, PreviewPlace, PreviewTarget, preview};
+pub use selection::{NoSuchJob, Selection};
+
+use journal::Journal;
+use lock::{Lock, LockError};
+use shelf::Shelf;
 
 /// What a run needs from outside: time, an audience, a way to be stopped, a place for its state.
 #[derive(Clone)]
@@ -36,4 +57,192 @@ pub struct Env {
     pub state_dir: PathBuf,
     /// What started us: `command`, `agent`.
     pub trigger: &'static str,
+}
+
+/// Why a run could not even begin.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another run is going on.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// Runs the selected jobs one after the other and reports on all of them.
+///
+/// Errors: [`Error::Lock`] when another backup runs on this host for longer than
+/// `main.lock_wait`. Everything else is an outcome in the report.
+pub async fn start(plan: &Plan, selection: &Selection, env: &Env) -> Result<Report, Error> {
+    let entries = selection.entries(plan);
+    let lock = take_lock("backup", &plan.main, env).await?;
+    let mut report = Report { server_name: env.server_name.clone(), ..Report::default() };
+    let jobs = entries.iter().filter_map(|entry| entry.as_job());
+    leftovers::clear(&env.state_dir, jobs.flat_map(|job| &job.places), &mut report).await;
+    for entry in &entries {
+        if env.cancel.is_cancelled() {
+            break;
+        }
+        report.jobs.push(match entry {
+            Entry::Job(job) => locked_job(job, &plan.main, env).await,
+            Entry::Broken(broken) if !broken.enabled => skipped_job(broken, env),
+            Entry::Broken(broken) => broken_job(broken, env),
+        });
+    }
+    report.interrupted = env.cancel.is_cancelled();
+    drop(lock);
+    Ok(report)
+}
+
+async fn take_lock(name: &str, main: &Main, env: &Env) -> Result<Lock, LockError> {
+    let waits = |holder: &str| info!("waiting for another run: {holder}");
+    Lock::take(&env.state_dir, name, main.lock_wait, &env.cancel, waits).await
+}
+
+async fn locked_job(job: &Job, main: &Main, env: &Env) -> JobReport {
+    let span = info_span!("job", job = %job.name);
+    async {
+        match take_lock(&format!("job {}", job.name), main, env).await {
+            Ok(_lock) => self::job(job, env).await,
+            Err(error) => failed_job(&job.name, job.kind, chain(&error), env),
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+fn broken_job(broken: &crate::plan::Broken, env: &Env) -> JobReport {
+    failed_job(&broken.name, &broken.kind, broken.problems.join("\n"), env)
+}
+
+/// A job that is switched off may have errors.
+fn skipped_job(broken: &crate::plan::Broken, env: &Env) -> JobReport {
+    let mut report = JobReport::start(&broken.name, &broken.kind, env.clock.now().timestamp());
+    report.notes.push("`enable: no`: nothing is done".into());
+    report
+}
+
+fn failed_job(name: &str, kind: &str, problem: String, env: &Env) -> JobReport {
+    error!(job = %name, "{problem}");
+    let mut report = JobReport::start(name, kind, env.clock.now().timestamp());
+    report.errors.push(problem);
+    report
+}
+
+/// Runs one job: its targets in order, each to all storages at once.
+///
+/// Errors: none; what fails is in the report, which ends the road for itself only.
+pub async fn job(job: &Job, env: &Env) -> JobReport {
+    let started = env.clock.now();
+    let mut report = JobReport::start(&job.name, job.kind, started.timestamp());
+    let begun = std::time::Instant::now();
+    job.notes.iter().for_each(|note| warn!("{note}"));
+    if job.enabled {
+        info!("starting, type {}", job.kind);
+        run_job(job, env, started, &mut report).await;
+        info!("finished");
+    } else {
+        report.notes.push("`enable: no`: nothing is done".into());
+    }
+    report.took = begun.elapsed();
+    report
+}
+
+async fn run_job(job: &Job, env: &Env, started: Zoned, report: &mut JobReport) {
+    let id = RunId::new(started.timestamp(), &env.server_name, &job.name);
+    let journal = match Journal::open(&env.state_dir, &id) {
+        Ok(journal) => journal,
+        Err(error) => {
+            let problem = format!(
+                "{}: cannot keep a journal there, so nothing is begun: {error}",
+                env.state_dir.display()
+            );
+            error!("{problem}");
+            return report.errors.push(problem);
+        }
+    };
+    let cancel = env.cancel.child();
+    let env = Env { cancel: cancel.clone(), ..env.clone() };
+    let run = Run { scene: Scene { job, env: &env, started }, id, journal };
+    let work = run.all_targets(report);
+    match job.timeout {
+        None => work.await,
+        Some(limit) => with_deadline(limit, &cancel, work).await,
+    }
+    if cancel.is_cancelled() && !report.targets.iter().any(|target| target.has_failure()) {
+        report.errors.push("interrupted before everything was done".into());
+    }
+    if let Err(error) = run.journal.finish() {
+        report.warnings.push(format!("the journal of this run could not be closed: {error}"));
+    }
+}
+
+/// Asks `work` to stop after `limit` and waits until it has.
+async fn with_deadline(limit: Duration, cancel: &Cancel, work: impl Future<Output = ()>) {
+    tokio::pin!(work);
+    tokio::select! {
+        () = &mut work => return,
+        () = tokio::time::sleep(limit) => {}
+    }
+    error!("stopped: `job_timeout` of {} s is over", limit.as_secs());
+    cancel.cancel();
+    work.await;
+}
+
+/// A job at one moment: enough to look, not enough to write.
+pub(crate) struct Scene<'a> {
+    pub(crate) job: &'a Job,
+    pub(crate) env: &'a Env,
+    pub(crate) started: Zoned,
+}
+
+/// One execution of one job, while it lasts.
+pub(crate) struct Run<'a> {
+    pub(crate) scene: Scene<'a>,
+    pub(crate) id: RunId,
+    pub(crate) journal: Journal,
+}
+
+impl Run<'_> {
+    async fn all_targets(&self, report: &mut JobReport) {
+        let Scene { job, env, .. } = &self.scene;
+        let items = items::of(job, env, report).await;
+        if items.is_empty() && report.errors.is_empty() {
+            report.warnings.push("its sources name nothing that exists today".into());
+        }
+        let shelves = Shelf::claim_all(job, env).await;
+        for item in &items {
+            if env.cancel.is_cancelled() {
+                return;
+            }
+            let stored = store::store(self, item, &shelves).await;
+            tell(&stored);
+            report.targets.push(stored);
+        }
+    }
+}
+
+/// Writes what came of a target to the log.
+fn tell(report: &crate::report::TargetReport) {
+    use crate::report::PlaceOutcome;
+    let target = crate::base::display(&report.target);
+    report.errors.iter().for_each(|problem| error!("{target}: {problem}"));
+    let unreadable = report.warnings.unreadable.count;
+    if unreadable > 0 {
+        error!("{target}: {unreadable} files could not be read; the copy is partial");
+    }
+    for place in &report.places {
+        match &place.outcome {
+            PlaceOutcome::Stored(stored) => info!(
+                "{target}: stored on '{}' as {} ({} bytes)",
+                place.place, stored.key, stored.stored_bytes
+            ),
+            PlaceOutcome::Skipped(why) => info!("{target}: nothing for '{}': {why}", place.place),
+            PlaceOutcome::Failed(why) => error!("{target}: not stored on '{}': {why}", place.place),
+        }
+        place
+            .removed
+            .iter()
+            .for_each(|gone| info!("{target}: removed on '{}': {gone}", place.place));
+        place.errors.iter().for_each(|problem| error!("{target}: '{}': {problem}", place.place));
+        place.warnings.iter().for_each(|problem| warn!("{target}: '{}': {problem}", place.place));
+    }
 }

@@ -16,6 +16,7 @@ mod read;
 mod segments;
 mod tee;
 mod throttle;
+mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use read::StreamReader;
 pub use segments::{Segments, segments};
 pub use tee::tee;
 pub use throttle::Bucket;
+pub use watched::watched;
 
 /// Why a stream broke. Cheap to clone: a tee tells every reader.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -237,7 +239,7 @@ pub enum Payload {
 }
 
 /// A tree of files that is to be packed.
-pub trait Tree: Send {
+pub trait Tree: Send + Sync {
     /// Where the tree is read; may lie inside a snapshot.
     fn root(&self) -> &Path;
     /// The absolute path under which its members are stored.

@@ -13,7 +13,8 @@ pub(super) fn delete(root: &Root, key: &Key) -> Result<(), Trouble> {
     let wrap = |error| Trouble::io(&root.path.join(key.as_str()), error);
     match unlinkat(&folder, key.name(), AtFlags::empty()) {
         Ok(()) => fsync(&folder).map_err(wrap)?,
-        Err(Errno::NOENT) => (),
+        // A folder is no object.
+        Err(Errno::NOENT | Errno::ISDIR) => (),
         Err(error) => return Err(wrap(error)),
     }
     remove_empty(root, key.folder());

@@ -36,13 +36,6 @@ impl Trouble {
         Self { kind, problem, source: Some(error.into()) }
     }
 
-    /// Tells whether a component of a path is a file or a link.
-    pub(super) fn is_not_a_folder(&self) -> bool {
-        let error = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
-        let errno = error.and_then(io::Error::raw_os_error).map(Errno::from_raw_os_error);
-        matches!(errno, Some(Errno::NOTDIR | Errno::LOOP))
-    }
-
     /// Says that the body broke, and why.
     pub(super) fn body(error: crate::stream::Error) -> Self {
         let problem = "the bytes that were to be stored broke off".to_owned();

@@ -46,7 +46,8 @@ impl Root {
         Ok(Some(folder))
     }
 
-    /// Opens `folder` below `backup_dir`; `None` when it is missing.
+    /// Opens `folder` below `backup_dir`; `None` when it is missing, or a file or a link lies in
+    /// its place, below which there can be no object.
     pub(super) fn folder(&self, folder: &str) -> Result<Option<OwnedFd>, Trouble> {
         let Some(mut at) = self.open()? else { return Ok(None) };
         let mut path = self.path.clone();
@@ -54,7 +55,7 @@ impl Root {
             path.push(part);
             match openat(&at, part, INNER, Mode::empty()) {
                 Ok(inner) => at = inner,
-                Err(Errno::NOENT) => return Ok(None),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
                 Err(error) => return Err(Trouble::io(&path, error)),
             }
         }

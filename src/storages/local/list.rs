@@ -54,11 +54,9 @@ impl Walk<'_> {
         if prefix.contains('/') && Key::new(folder).is_err() {
             return Ok(());
         }
-        match self.root.folder(folder) {
-            Ok(Some(opened)) => self.folder(opened, folder, name),
-            Ok(None) => Ok(()),
-            Err(trouble) if trouble.is_not_a_folder() && !folder.is_empty() => Ok(()),
-            Err(trouble) => Err(trouble),
+        match self.root.folder(folder)? {
+            Some(opened) => self.folder(opened, folder, name),
+            None => Ok(()),
         }
     }
 

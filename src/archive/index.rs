@@ -1,0 +1,339 @@
+//! The index beside an artefact: what it holds, and where.
+//!
+//! Shape: zstd frames of JSON lines. The first line is the head; then a line for each member,
+//! sorted by path components as bytes; a new frame begins after each [`FRAME`] bytes of lines.
+//! The last frame is one line that says where each frame begins and with which path, and where
+//! the frames of the artefact lie. `docs/formats/index.md` describes it for other readers.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use zstd::bulk::Compressor;
+
+use crate::archive::meta::{Kind, Meta};
+use crate::base::{ArtefactId, Digest, MIB, text, untext};
+use crate::stream::Frames;
+
+/// The format that this program writes and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+/// One member of an artefact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The path as stored, raw bytes, no slash at either end; empty for the root of the system.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes of a file as it is read, holes included; 0 for others.
+    pub size: u64,
+    /// Time of the last change of content, in nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Time of the last change of anything, in nanoseconds since 1970.
+    pub ctime_ns: i64,
+    /// The device it lay on.
+    pub dev: u64,
+    /// Its number there.
+    pub ino: u64,
+    /// The twelve permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Where a symlink leads, or the stored path of the file that a hard link is another name of.
+    pub link: Option<Vec<u8>>,
+    /// The first 16 bytes of the BLAKE3 digest of a file's content; none for empty files.
+    pub digest: Option<[u8; 16]>,
+    /// The artefact that holds the data, when it is another one.
+    pub artefact: Option<ArtefactId>,
+    /// Where its first header block lies in the raw stream.
+    pub offset: u64,
+    /// For a hard link: where the first header block of the member with the data lies.
+    pub data_offset: Option<u64>,
+}
+
+/// What a member is; the letter stands in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// A regular file.
+    #[serde(rename = "f")]
+    File,
+    /// A folder.
+    #[serde(rename = "d")]
+    Folder,
+    /// A symbolic link.
+    #[serde(rename = "l")]
+    Symlink,
+    /// Another name of an earlier member.
+    #[serde(rename = "h")]
+    HardLink,
+    /// A named pipe.
+    #[serde(rename = "p")]
+    Fifo,
+    /// A character device.
+    #[serde(rename = "c")]
+    Char,
+    /// A block device.
+    #[serde(rename = "b")]
+    Block,
+    /// A socket.
+    #[serde(rename = "s")]
+    Socket,
+}
+
+/// Writes an index, entry by entry, into a file without a name.
+pub struct IndexWriter {
+    file: File,
+    sha256: Sha256,
+    compressor: Compressor<'static>,
+    lines: Vec<u8>,
+    written: u64,
+    first: Option<String>,
+    frames: Vec<(u64, String)>,
+}
+
+/// A finished index.
+#[derive(Debug)]
+pub struct IndexFile {
+    /// Its bytes, from the first.
+    pub file: File,
+    /// How many there are.
+    pub bytes: u64,
+    /// Their SHA-256.
+    pub sha256: Digest,
+    /// Where its last frame begins.
+    pub last_frame: u64,
+}
+
+/// The first line of an index.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) format: u32,
+    pub(crate) artefact: ArtefactId,
+    pub(crate) parent: Option<ArtefactId>,
+}
+
+/// The last frame of an index.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Map {
+    /// Where each frame begins, and its first path as text.
+    pub(crate) frames: Vec<(u64, String)>,
+    pub(crate) raw_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) frame_bytes: u64,
+    pub(crate) starts: Vec<u64>,
+}
+
+/// A line as serde reads it; the keys are those of the format.
+#[derive(Deserialize)]
+struct Line {
+    name: String,
+    #[serde(rename = "type")]
+    kind: EntryKind,
+    #[serde(default)]
+    size: u64,
+    #[serde(default)]
+    mtime_ns: i64,
+    #[serde(default)]
+    ctime_ns: i64,
+    #[serde(default)]
+    dev: u64,
+    #[serde(default)]
+    ino: u64,
+    #[serde(default)]
+    mode: u32,
+    #[serde(default)]
+    uid: u32,
+    #[serde(default)]
+    gid: u32,
+    link: Option<String>,
+    digest: Option<Digest>,
+    artefact: Option<ArtefactId>,
+    offset: u64,
+    data_offset: Option<u64>,
+}
+
+impl IndexWriter {
+    /// Begins the index of `artefact`; its file lies in `dir` and has no name there.
+    pub fn create(dir: &Path, artefact: &ArtefactId) -> io::Result<Self> {
+        let mut compressor = Compressor::new(LEVEL)?;
+        compressor.include_checksum(true)?;
+        let head = Head { format: FORMAT, artefact: artefact.clone(), parent: None };
+        let mut lines = serde_json::to_vec(&head)?;
+        lines.push(b'\n');
+        Ok(Self {
+            file: tempfile::tempfile_in(dir)?,
+            sha256: Sha256::new(),
+            compressor,
+            lines,
+            written: 0,
+            first: None,
+            frames: Vec::new(),
+        })
+    }
+
+    /// Adds an entry; its path must come after that of the last one.
+    pub fn add(&mut self, entry: &Entry) -> io::Result<()> {
+        self.first.get_or_insert_with(|| text(&entry.path));
+        entry.write(&mut self.lines)?;
+        if self.lines.len() >= FRAME { self.end_frame() } else { Ok(()) }
+    }
+
+    /// Ends the index; `frames` tells where the artefact's frames lie.
+    pub fn finish(mut self, frames: &Frames) -> io::Result<IndexFile> {
+        if !self.lines.is_empty() {
+            self.end_frame()?;
+        }
+        let last_frame = self.written;
+        let map = Map {
+            frames: std::mem::take(&mut self.frames),
+            raw_bytes: frames.raw_bytes,
+            stored_bytes: frames.stored_bytes,
+            frame_bytes: frames.frame_bytes,
+            starts: frames.starts.clone(),
+        };
+        serde_json::to_writer(&mut self.lines, &map)?;
+        self.lines.push(b'\n');
+        self.write_frame()?;
+        self.file.rewind()?;
+        let sha256 = Digest::new(self.sha256.finalize().to_vec());
+        Ok(IndexFile { file: self.file, bytes: self.written, sha256, last_frame })
+    }
+
+    fn end_frame(&mut self) -> io::Result<()> {
+        self.frames.push((self.written, self.first.take().unwrap_or_default()));
+        self.write_frame()
+    }
+
+    fn write_frame(&mut self) -> io::Result<()> {
+        let frame = self.compressor.compress(&self.lines)?;
+        self.lines.clear();
+        self.sha256.update(&frame);
+        self.file.write_all(&frame)?;
+        self.written += frame.len() as u64;
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// Makes the entry of a thing that lies at `path` in the artefact.
+    pub(crate) fn new(path: &[u8], meta: &Meta, offset: u64) -> Self {
+        let kind = match meta.kind {
+            Kind::File => EntryKind::File,
+            Kind::Folder => EntryKind::Folder,
+            Kind::Symlink => EntryKind::Symlink,
+            Kind::Char => EntryKind::Char,
+            Kind::Block => EntryKind::Block,
+            Kind::Fifo => EntryKind::Fifo,
+            Kind::Socket => EntryKind::Socket,
+        };
+        Self {
+            path: path.to_vec(),
+            kind,
+            size: if kind == EntryKind::File { meta.size } else { 0 },
+            mtime_ns: meta.mtime.as_nanos(),
+            ctime_ns: meta.ctime.as_nanos(),
+            dev: meta.dev,
+            ino: meta.ino,
+            mode: meta.mode,
+            uid: meta.uid,
+            gid: meta.gid,
+            link: None,
+            digest: None,
+            artefact: None,
+            offset,
+            data_offset: None,
+        }
+    }
+
+    /// Writes the entry as a line. By hand: a million of them must cost little.
+    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        out.extend_from_slice(b"{\"name\":");
+        quote(&self.path, out);
+        let Self { size, mtime_ns, ctime_ns, dev, ino, mode, uid, gid, offset, .. } = self;
+        let kind = char::from(self.kind);
+        write!(
+            out,
+            ",\"type\":\"{kind}\",\"size\":{size},\"mtime_ns\":{mtime_ns},\"ctime_ns\":{ctime_ns},\
+             \"dev\":{dev},\"ino\":{ino},\"mode\":{mode},\"uid\":{uid},\"gid\":{gid}"
+        )?;
+        if let Some(link) = &self.link {
+            out.extend_from_slice(b",\"link\":");
+            quote(link, out);
+        }
+        if let Some(digest) = self.digest {
+            write!(out, ",\"digest\":\"{:032x}\"", u128::from_be_bytes(digest))?;
+        }
+        if let Some(artefact) = &self.artefact {
+            out.extend_from_slice(b",\"artefact\":");
+            quote(artefact.as_str().as_bytes(), out);
+        }
+        write!(out, ",\"offset\":{offset}")?;
+        if let Some(data) = self.data_offset {
+            write!(out, ",\"data_offset\":{data}")?;
+        }
+        out.extend_from_slice(b"}\n");
+        Ok(())
+    }
+
+    /// Reads a line.
+    pub(crate) fn read(line: &[u8]) -> serde_json::Result<Self> {
+        let line: Line = serde_json::from_slice(line)?;
+        Ok(Self {
+            path: untext(&line.name),
+            kind: line.kind,
+            size: line.size,
+            mtime_ns: line.mtime_ns,
+            ctime_ns: line.ctime_ns,
+            dev: line.dev,
+            ino: line.ino,
+            mode: line.mode,
+            uid: line.uid,
+            gid: line.gid,
+            link: line.link.as_deref().map(untext),
+            digest: line.digest.and_then(|digest| digest.as_bytes().try_into().ok()),
+            artefact: line.artefact,
+            offset: line.offset,
+            data_offset: line.data_offset,
+        })
+    }
+}
+
+impl From<EntryKind> for char {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::File => 'f',
+            EntryKind::Folder => 'd',
+            EntryKind::Symlink => 'l',
+            EntryKind::HardLink => 'h',
+            EntryKind::Fifo => 'p',
+            EntryKind::Char => 'c',
+            EntryKind::Block => 'b',
+            EntryKind::Socket => 's',
+        }
+    }
+}
+
+/// Writes any bytes as a JSON string; [`text`] has seen to control characters.
+fn quote(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    let plain = |byte: &u8| (b' '..=b'~').contains(byte) && !matches!(byte, b'"' | b'\\' | b'%');
+    if bytes.iter().all(plain) {
+        out.extend_from_slice(bytes);
+    } else {
+        for byte in text(bytes).bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                out.push(b'\\');
+            }
+            out.push(byte);
+        }
+    }
+    out.push(b'"');
+}
+
+/// Bytes of lines in a frame.
+pub(crate) const FRAME: usize = MIB;
+const LEVEL: i32 = 3;

@@ -1,0 +1,36 @@
+//! Things with several names: where the first of them lies in the archive.
+
+use std::collections::HashMap;
+
+use crate::archive::index::Entry;
+use crate::archive::meta::Meta;
+
+/// What was stored and has names that were not met yet.
+#[derive(Default)]
+pub(crate) struct Links(HashMap<(u64, u64), First>);
+
+struct First {
+    path: Box<[u8]>,
+    offset: u64,
+    left: u64,
+}
+
+impl Links {
+    /// Remembers the first name of a thing.
+    pub(crate) fn remember(&mut self, meta: &Meta, entry: &Entry) {
+        let (path, offset, left) = (entry.path.as_slice().into(), entry.offset, meta.links - 1);
+        self.0.insert((meta.dev, meta.ino), First { path, offset, left });
+    }
+
+    /// Finds path and offset of the first name; forgets a thing with its last.
+    pub(crate) fn find(&mut self, meta: &Meta) -> Option<(Vec<u8>, u64)> {
+        let key = (meta.dev, meta.ino);
+        let first = self.0.get_mut(&key)?;
+        first.left -= 1;
+        let found = (first.path.to_vec(), first.offset);
+        if first.left == 0 {
+            self.0.remove(&key);
+        }
+        Some(found)
+    }
+}

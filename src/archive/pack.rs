@@ -1,0 +1,333 @@
+//! A tar out of a tree: every member with what GNU tar keeps of it, and its line in the index.
+//!
+//! One thread packs, a few others walk ahead of it. What cannot be read is noted and the rest
+//! goes on; only a root that cannot be read, or is gone in the end, breaks the stream.
+
+use std::io;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use crate::archive::attributes::{Attributes, Bearer};
+use crate::archive::chunks::{Chunks, DEPTH};
+use crate::archive::header::{Header, Records};
+use crate::archive::index::{Entry, EntryKind, IndexWriter};
+use crate::archive::links::Links;
+use crate::archive::meta::{Kind, Meta};
+use crate::archive::owners::Owners;
+use crate::archive::walk::{Step, Walk};
+use crate::base::{Cancel, Cancelled, Warnings, text};
+use crate::stream::{ByteStream, Closed, Error, Pending, Promise, Tree};
+
+/// What packing needs beside the tree.
+pub struct PackOptions {
+    /// Takes a line for each member.
+    pub index: IndexWriter,
+    /// Stops the packing.
+    pub cancel: Cancel,
+    /// Hears how many raw bytes there are so far.
+    pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+/// What was packed.
+pub struct Packed {
+    /// Members.
+    pub files: u64,
+    /// Bytes of the tar stream.
+    pub raw_bytes: u64,
+    /// The index, complete but for the map of frames.
+    pub index: IndexWriter,
+    /// What is missing, may be torn, or is worth telling.
+    pub warnings: Warnings,
+}
+
+/// Why a tree cannot be packed at all.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// The root cannot be read.
+    #[error("{path}: could not be read")]
+    Root {
+        /// The root as it is stored.
+        path: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The root was deleted meanwhile.
+    #[error("{0}: was deleted while it was read")]
+    Gone(String),
+    /// The index cannot be written.
+    #[error("could not write the index; is the folder for temporary files full?")]
+    Index(#[source] io::Error),
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// Nobody reads the stream.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+/// Packs `tree` on a thread of its own.
+///
+/// Shape: a POSIX tar in chunks of 4 MiB, the last shorter; two blocks of zeros at its end.
+/// Errors: the stream breaks with a [`PackError`], and the other value never comes.
+pub fn pack(tree: Box<dyn Tree>, options: PackOptions) -> (ByteStream, Pending<Packed>) {
+    let (feeder, stream) = ByteStream::channel(DEPTH);
+    let (promise, packed) = Pending::new();
+    let chunks = Chunks::new(feeder);
+    let spawned = std::thread::Builder::new()
+        .name("pack".to_owned())
+        .spawn(move || Packer::new(chunks, options).run(tree.into(), promise));
+    match spawned {
+        Ok(_) => (stream, packed),
+        Err(error) => {
+            let broken = futures_util::stream::once(async { Err(Error::new(error)) });
+            (ByteStream::from_stream(broken), packed)
+        }
+    }
+}
+
+/// The packing thread.
+pub(crate) struct Packer {
+    pub(crate) out: Chunks,
+    pub(crate) index: IndexWriter,
+    pub(crate) owners: Owners,
+    pub(crate) attributes: Attributes,
+    pub(crate) records: Records,
+    pub(crate) links: Links,
+    pub(crate) warnings: Warnings,
+    pub(crate) cancel: Cancel,
+    progress: Arc<dyn Fn(u64) + Send + Sync>,
+    files: u64,
+    told: u64,
+}
+
+impl Packer {
+    fn new(out: Chunks, options: PackOptions) -> Self {
+        let PackOptions { index, cancel, progress } = options;
+        Self {
+            out,
+            index,
+            owners: Owners::read(),
+            attributes: Attributes::default(),
+            records: Records::default(),
+            links: Links::default(),
+            warnings: Warnings::default(),
+            cancel,
+            progress,
+            files: 0,
+            told: 0,
+        }
+    }
+
+    fn run(mut self, tree: Arc<dyn Tree>, promise: Promise<Packed>) {
+        if let Err(error) = self.tree(&tree) {
+            return self.out.fail(Error::new(error));
+        }
+        let raw_bytes = self.out.position();
+        if self.out.finish().is_ok() {
+            (self.progress)(raw_bytes);
+            let Self { files, index, warnings, .. } = self;
+            promise.keep(Packed { files, raw_bytes, index, warnings });
+        }
+    }
+
+    fn tree(&mut self, tree: &Arc<dyn Tree>) -> Result<(), PackError> {
+        let root = text(tree.stored_as().as_os_str().as_encoded_bytes());
+        let broken = |error: Errno| PackError::Root { path: root.clone(), source: error.into() };
+        let mut walk = Walk::start(Arc::clone(tree), WALKERS).map_err(broken)?;
+        if walk.has_followed() {
+            self.note(walk.path(), "is a link to a folder; the folder was followed");
+        }
+        while let Some(step) = walk.step() {
+            self.cancel.check()?;
+            match step {
+                Step::Closed(_, error) | Step::Lost(error) | Step::Short(error)
+                    if self.files == 0 || (self.files == 1 && walk.is_at_root()) =>
+                {
+                    return Err(broken(error));
+                }
+                step => self.take(&walk, step)?,
+            }
+            self.send()?;
+        }
+        if walk.root_is_gone() {
+            return Err(PackError::Gone(root));
+        }
+        self.out.put(&[0; 1024]);
+        Ok(())
+    }
+
+    fn take(&mut self, walk: &Walk, step: Step) -> Result<(), PackError> {
+        match step {
+            Step::Thing(meta) => self.thing(walk, meta)?,
+            Step::Closed(meta, error) => {
+                self.plain(walk, &meta)?;
+                self.warnings.unreadable.add(walk.path(), error);
+            }
+            Step::Lost(error) => self.lost(walk.path(), error),
+            Step::Short(error) => self.warnings.unreadable.add(walk.path(), error),
+        }
+        Ok(())
+    }
+
+    fn thing(&mut self, walk: &Walk, meta: Meta) -> Result<(), PackError> {
+        match meta.kind {
+            Kind::Socket => {
+                self.note(walk.path(), "is a socket and was left out");
+                Ok(())
+            }
+            Kind::Folder => self.plain(walk, &meta),
+            _ if self.is_linked(walk, &meta)? => Ok(()),
+            Kind::File => self.file(walk, meta),
+            _ => self.plain(walk, &meta),
+        }
+    }
+
+    /// Stores anything that has no data.
+    pub(crate) fn plain(&mut self, walk: &Walk, meta: &Meta) -> Result<(), PackError> {
+        let link = match meta.kind {
+            Kind::Symlink => match rustix::fs::readlinkat(walk.parent(), walk.name(), Vec::new()) {
+                Ok(link) => Some(link.into_bytes()),
+                Err(error) => {
+                    self.lost(walk.path(), error);
+                    return Ok(());
+                }
+            },
+            _ => None,
+        };
+        let bearer = match walk.folder() {
+            Some(folder) if meta.kind == Kind::Folder => Bearer::Open(folder),
+            _ => Bearer::Named(walk.parent(), walk.name()),
+        };
+        let start = self.out.position();
+        self.read_attributes(walk.path(), bearer, meta);
+        self.write_header(member(walk.path(), meta.kind).as_slice(), meta, 0, link.as_deref());
+        let mut entry = Entry::new(stored(walk.path()), meta, start);
+        entry.link = link;
+        self.store(meta, entry)
+    }
+
+    /// Stores another name of something that is in the archive already.
+    fn is_linked(&mut self, walk: &Walk, meta: &Meta) -> Result<bool, PackError> {
+        if meta.links < 2 {
+            return Ok(false);
+        }
+        let Some((path, data_offset)) = self.links.find(meta) else { return Ok(false) };
+        let start = self.out.position();
+        self.records.clear();
+        let header = Header {
+            path: stored(walk.path()),
+            kind: b'1',
+            size: 0,
+            link: &path,
+            user: self.owners.user(meta.uid),
+            group: self.owners.group(meta.gid),
+        };
+        header.write(meta, &mut self.records, &mut self.out);
+        let mut entry = Entry::new(stored(walk.path()), meta, start);
+        entry.kind = EntryKind::HardLink;
+        entry.link = Some(path);
+        entry.data_offset = Some(data_offset);
+        self.add(&entry)?;
+        Ok(true)
+    }
+
+    /// Reads the attributes of a thing into the records of its header.
+    pub(crate) fn read_attributes(&mut self, path: &[u8], bearer: Bearer, meta: &Meta) {
+        self.records.clear();
+        if let Err(error) = self.attributes.read(bearer, meta.dev, &mut self.records) {
+            self.note(path, &format!("an attribute could not be read: {error}"));
+        }
+    }
+
+    /// Writes a header with the present records.
+    pub(crate) fn write_header(
+        &mut self,
+        path: &[u8],
+        meta: &Meta,
+        size: u64,
+        link: Option<&[u8]>,
+    ) {
+        let header = Header {
+            path,
+            kind: letter(meta.kind),
+            size,
+            link: link.unwrap_or_default(),
+            user: self.owners.user(meta.uid),
+            group: self.owners.group(meta.gid),
+        };
+        header.write(meta, &mut self.records, &mut self.out);
+    }
+
+    /// Adds a new thing to the index, and remembers it when it has other names.
+    pub(crate) fn store(&mut self, meta: &Meta, entry: Entry) -> Result<(), PackError> {
+        if meta.links > 1 && meta.kind != Kind::Folder {
+            self.links.remember(meta, &entry);
+        }
+        self.add(&entry)
+    }
+
+    fn add(&mut self, entry: &Entry) -> Result<(), PackError> {
+        self.files += 1;
+        self.index.add(entry).map_err(PackError::Index)
+    }
+
+    /// Hands over full chunks.
+    pub(crate) fn send(&mut self) -> Result<(), PackError> {
+        self.out.send()?;
+        let position = self.out.position();
+        if position - self.told >= TOLD {
+            self.told = position;
+            (self.progress)(position);
+        }
+        Ok(())
+    }
+
+    /// Notes a thing about which the system says nothing any more, or will not say it.
+    pub(crate) fn lost(&mut self, path: &[u8], error: Errno) {
+        match error {
+            Errno::NOENT | Errno::STALE => self.warnings.vanished.add(path, "is gone"),
+            error => self.warnings.unreadable.add(path, error),
+        }
+    }
+
+    /// Notes something that is worth telling.
+    pub(crate) fn note(&mut self, path: &[u8], what: &str) {
+        match self.warnings.notes.len() {
+            ..NOTES => self.warnings.notes.push(format!("{}: {what}", text(path))),
+            NOTES => self.warnings.notes.push("and more notes like these".to_owned()),
+            _ => {}
+        }
+    }
+}
+
+/// Returns a path as the index has it: without the leading slash.
+pub(crate) fn stored(path: &[u8]) -> &[u8] {
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+/// Returns a path as the archive has it: a folder's ends in a slash.
+fn member(path: &[u8], kind: Kind) -> Vec<u8> {
+    match (stored(path), kind) {
+        (b"", _) => b"./".to_vec(),
+        (path, Kind::Folder) => [path, b"/"].concat(),
+        (path, _) => path.to_vec(),
+    }
+}
+
+fn letter(kind: Kind) -> u8 {
+    match kind {
+        Kind::Symlink => b'2',
+        Kind::Char => b'3',
+        Kind::Block => b'4',
+        Kind::Folder => b'5',
+        Kind::Fifo => b'6',
+        Kind::File | Kind::Socket => b'0',
+    }
+}
+
+/// Threads that walk ahead; they sleep where the disk is fast and hide its latency elsewhere.
+const WALKERS: usize = 3;
+/// Bytes between two words about progress.
+const TOLD: u64 = 4 << 20;
+const NOTES: usize = 1000;

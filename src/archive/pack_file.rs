@@ -1,0 +1,269 @@
+//! The data of one file: read straight into the stream, and read again when it changed meanwhile.
+//!
+//! What fits a chunk is written again in its place. A larger file was sent already: a second copy
+//! follows the first, and the later member of a name is the one that counts in a tar.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::OFlags;
+use rustix::io::{Errno, pread};
+
+use crate::archive::attributes::Bearer;
+use crate::archive::chunks::CHUNK;
+use crate::archive::folder::open_quietly;
+use crate::archive::index::Entry;
+use crate::archive::meta::{Kind, Meta};
+use crate::archive::pack::{PackError, Packer, stored};
+use crate::archive::sparse::{self, Extent};
+use crate::archive::walk::Walk;
+use crate::base::KIB;
+
+/// How a file lies in the archive.
+struct Shape {
+    /// The parts that are stored; one for a file without holes.
+    extents: Vec<Extent>,
+    /// The map of a file with holes.
+    map: Option<Vec<u8>>,
+    /// Bytes that follow the header.
+    bytes: u64,
+}
+
+/// What came of copying.
+struct Copied {
+    digest: Option<[u8; 16]>,
+    /// The file was shorter than its header says.
+    short: bool,
+    error: Option<Errno>,
+}
+
+impl Packer {
+    /// Stores a regular file.
+    pub(crate) fn file(&mut self, walk: &Walk, meta: Meta) -> Result<(), PackError> {
+        match open_quietly(walk.parent(), walk.name(), OFlags::empty()) {
+            Ok(fd) => self.open_file(walk, &fd, meta),
+            Err(Errno::LOOP | Errno::NXIO) => self.replaced(walk),
+            Err(error) => {
+                self.lost(walk.path(), error);
+                Ok(())
+            }
+        }
+    }
+
+    fn open_file(&mut self, walk: &Walk, fd: &OwnedFd, meta: Meta) -> Result<(), PackError> {
+        let mut meta = meta;
+        if meta.size > CHUNK as u64 {
+            // What is about to be sent cannot be taken back: the header must be right.
+            meta = Meta::of_open(fd).unwrap_or(meta);
+        }
+        for again in [false, true] {
+            if meta.kind != Kind::File {
+                return self.replaced(walk);
+            }
+            let shape = match Shape::of(fd, &meta) {
+                Ok(shape) => shape,
+                Err(error) => {
+                    self.lost(walk.path(), error);
+                    return Ok(());
+                }
+            };
+            let start = self.out.position();
+            let takes_back = shape.bytes <= CHUNK as u64;
+            self.read_attributes(walk.path(), Bearer::Open(fd), &meta);
+            self.file_header(walk.path(), &meta, &shape);
+            let copied = self.copy(fd, &shape, &meta, takes_back)?;
+            let after = match meta.size {
+                0 => meta.clone(),
+                _ => Meta::of_open(fd).unwrap_or_else(|_| meta.clone()),
+            };
+            let torn = copied.short || !after.is_unchanged(&meta);
+            if torn && copied.error.is_none() && !again {
+                if takes_back {
+                    self.out.rewind(start);
+                }
+                meta = after;
+                continue;
+            }
+            match copied.error {
+                Some(error) => self.warnings.unreadable.add(walk.path(), error),
+                None if torn => self.warnings.changed.add(walk.path(), "changed while it was read"),
+                None => {}
+            }
+            let mut entry = Entry::new(stored(walk.path()), &meta, start);
+            entry.digest = copied.digest;
+            return self.store(&meta, entry);
+        }
+        Ok(())
+    }
+
+    /// Stores what now has the name of something that was a regular file.
+    fn replaced(&mut self, walk: &Walk) -> Result<(), PackError> {
+        match Meta::of(walk.parent(), walk.name()) {
+            Ok(meta) if !matches!(meta.kind, Kind::File | Kind::Folder | Kind::Socket) => {
+                self.warnings.changed.add(walk.path(), "was replaced while it was read");
+                self.plain(walk, &meta)
+            }
+            Ok(_) => {
+                self.warnings.changed.add(walk.path(), "was replaced over and over; left out");
+                Ok(())
+            }
+            Err(error) => {
+                self.lost(walk.path(), error);
+                Ok(())
+            }
+        }
+    }
+
+    fn file_header(&mut self, path: &[u8], meta: &Meta, shape: &Shape) {
+        let path = stored(path);
+        if shape.map.is_none() {
+            return self.write_header(path, meta, shape.bytes, None);
+        }
+        self.records.add(b"GNU.sparse.major", b"1");
+        self.records.add(b"GNU.sparse.minor", b"0");
+        self.records.add(b"GNU.sparse.name", path);
+        self.records.add(b"GNU.sparse.realsize", meta.size.to_string().as_bytes());
+        let cut = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+        let plain = [&path[..cut], b"GNUSparseFile.0/", &path[cut..]].concat();
+        self.write_header(&plain, meta, shape.bytes, None);
+    }
+
+    /// Copies what the header promised, filled up with zeros where the file has less.
+    fn copy(
+        &mut self,
+        fd: &OwnedFd,
+        shape: &Shape,
+        meta: &Meta,
+        takes_back: bool,
+    ) -> Result<Copied, PackError> {
+        let mut content = Content::new(meta.size, shape.map.is_some());
+        let mut copied = Copied { digest: None, short: false, error: None };
+        if let Some(map) = &shape.map {
+            self.out.put(map);
+        }
+        for extent in &shape.extents {
+            content.skip_to(extent.start);
+            let (mut at, end) = (extent.start, extent.start + extent.bytes);
+            while at < end {
+                let room = self.out.room();
+                let want = room.len().min(PIECE).min((end - at) as usize);
+                let piece = &mut room[..want];
+                let whole = copied.error.is_none() && !copied.short;
+                let got = match if whole { read_at(fd, piece, at) } else { Ok(0) } {
+                    Ok(got) => got,
+                    Err(error) => {
+                        copied.error = Some(error);
+                        0
+                    }
+                };
+                copied.short |= got < want && copied.error.is_none();
+                piece[got..].fill(0);
+                content.update(piece);
+                self.out.advance(want);
+                at += want as u64;
+                if !takes_back {
+                    self.cancel.check()?;
+                    self.send()?;
+                }
+            }
+        }
+        self.out.pad();
+        content.skip_to(meta.size);
+        copied.digest = content.digest();
+        Ok(copied)
+    }
+}
+
+impl Shape {
+    fn of(fd: &OwnedFd, meta: &Meta) -> rustix::io::Result<Self> {
+        let may_have_holes = meta.blocks.saturating_mul(512) < meta.size;
+        let holes = if may_have_holes { sparse::extents(fd, meta.size)? } else { None };
+        Ok(match holes {
+            Some(extents) => {
+                let map = sparse::map(&extents, meta.size);
+                let data: u64 = extents.iter().map(|extent| extent.bytes).sum();
+                Self { extents, bytes: map.len() as u64 + data, map: Some(map) }
+            }
+            None => {
+                let extents = vec![Extent { start: 0, bytes: meta.size }];
+                Self { extents, map: None, bytes: meta.size }
+            }
+        })
+    }
+}
+
+/// The digest of what was read, holes as zeros.
+enum Content {
+    Empty,
+    /// Too many zeros to be hashed.
+    Untold,
+    Hashed {
+        hasher: Box<blake3::Hasher>,
+        at: u64,
+        size: u64,
+    },
+    /// All of it came in one piece.
+    Whole([u8; 16]),
+}
+
+impl Content {
+    fn new(size: u64, has_holes: bool) -> Self {
+        match size {
+            0 => Self::Empty,
+            HUGE.. if has_holes => Self::Untold,
+            _ => Self::Hashed { hasher: Box::default(), at: 0, size },
+        }
+    }
+
+    fn update(&mut self, piece: &[u8]) {
+        let Self::Hashed { hasher, at, size } = self else { return };
+        if *at == 0 && piece.len() as u64 == *size {
+            *self = Self::Whole(first(&blake3::hash(piece)));
+            return;
+        }
+        hasher.update(piece);
+        *at += piece.len() as u64;
+    }
+
+    fn skip_to(&mut self, target: u64) {
+        let Self::Hashed { hasher, at, .. } = self else { return };
+        while *at < target {
+            let count = (target - *at).min(ZEROS.len() as u64);
+            hasher.update(&ZEROS[..count as usize]);
+            *at += count;
+        }
+    }
+
+    fn digest(self) -> Option<[u8; 16]> {
+        match self {
+            Self::Empty | Self::Untold => None,
+            Self::Hashed { hasher, .. } => Some(first(&hasher.finalize())),
+            Self::Whole(digest) => Some(digest),
+        }
+    }
+}
+
+fn first(hash: &blake3::Hash) -> [u8; 16] {
+    let mut digest = [0; 16];
+    digest.copy_from_slice(&hash.as_bytes()[..16]);
+    digest
+}
+
+/// Fills `piece`; less only at the end of the file.
+fn read_at(fd: &OwnedFd, piece: &mut [u8], at: u64) -> rustix::io::Result<usize> {
+    let mut got = 0;
+    while got < piece.len() {
+        match pread(fd, &mut piece[got..], at + got as u64) {
+            Ok(0) => break,
+            Ok(count) => got += count,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
+}
+
+/// Bytes that are read and hashed at once: they stay in the processor's cache.
+const PIECE: usize = 256 * KIB;
+/// A file with holes that is larger has no digest: hashing its zeros would take minutes.
+const HUGE: u64 = 16 << 30;
+static ZEROS: [u8; 64 * KIB] = [0; 64 * KIB];

@@ -1,0 +1,100 @@
+//! `check`: the config, all problems at once; `check storage NAME`: a storage for real.
+
+use crate::cli::args::{Check, CheckWhat, Globals};
+use crate::cli::failure::{Failure, NOTHING, USAGE};
+use crate::cli::{output, setup};
+use crate::config;
+use crate::plan::{self, Fetch, Place, Plan};
+use crate::storages::contract;
+
+/// Checks what was named; the whole config without a name.
+pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
+    match &verb.what {
+        None => config(globals),
+        Some(CheckWhat::Storage { name }) => storage(globals, name),
+    }
+}
+
+fn config(globals: &Globals) -> Result<u8, Failure> {
+    let config = config::load(&globals.config)?;
+    let found = plan::problems(&config);
+    let errors = found.errors().count();
+    if globals.json {
+        output::json(&found);
+    } else {
+        let text = found.to_string();
+        if !text.is_empty() {
+            output::line(text.trim_end());
+        }
+        match errors {
+            0 => output::line(format!("{}: no errors", globals.config.display())),
+            1 => output::line("1 error"),
+            errors => output::line(format!("{errors} errors")),
+        }
+    }
+    Ok(if errors == 0 { 0 } else { USAGE })
+}
+
+fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {
+    let config = config::load(&globals.config)?;
+    let plan = plan::resolve(&config, Fetch::All)?;
+    let place = find(&plan, name)?;
+    let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
+    let stamp = env.clock.now().timestamp().as_nanosecond();
+    let prefix = format!(".nxs-probe-{}-{stamp:x}", std::process::id());
+    let results = setup::block_on(
+        &env.cancel,
+        contract::check(&*place.storage, &prefix, contract::Size::Small),
+    )?;
+    let broken = results.iter().filter(|(_, result)| result.is_err()).count();
+    if globals.json {
+        let rows: Vec<_> = results
+            .iter()
+            .map(|(promise, result)| serde_json::json!({"promise": promise, "problem": result.as_ref().err()}))
+            .collect();
+        output::json(&rows);
+    } else {
+        output::line(format!("'{}' {}", place.name, place.location));
+        for (promise, result) in &results {
+            match result {
+                Ok(()) => output::line(format!(
+                    "  {} {promise}",
+                    output::paint("ok    ", anstyle::AnsiColor::Green)
+                )),
+                Err(why) => {
+                    let mark = output::paint("BROKEN", anstyle::AnsiColor::Red);
+                    output::line(format!("  {mark} {promise}: {why}"));
+                }
+            }
+        }
+    }
+    Ok(if broken == 0 { 0 } else { NOTHING })
+}
+
+fn find<'a>(plan: &'a Plan, name: &str) -> Result<&'a Place, Failure> {
+    let mut places = Vec::new();
+    for job in plan.jobs.iter().filter_map(|entry| entry.as_job()) {
+        places.extend(job.places.iter().map(|place| (job.name.as_str(), place)));
+    }
+    let fits = |(job, place): &&(&str, &Place)| {
+        place.name == name || format!("{job}/{}", place.name) == name
+    };
+    let found: Vec<_> = places.iter().filter(fits).collect();
+    match found.first() {
+        None => {
+            let known: Vec<_> =
+                places.iter().map(|(job, place)| format!("{job}/{}", place.name)).collect();
+            let error = Failure::usage(format!("no storage is called {name:?}"));
+            Err(error.hint(format!("There are: {}.", known.join(", "))))
+        }
+        Some((_, first)) => {
+            match found.iter().find(|(_, other)| other.fingerprint != first.fingerprint) {
+                None => Ok(first),
+                Some((job, _)) => {
+                    let error = Failure::usage(format!("several jobs have a storage {name:?}"));
+                    Err(error.hint(format!("Name one as {:?}.", format!("{job}/{name}"))))
+                }
+            }
+        }
+    }
+}

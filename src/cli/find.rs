@@ -1,0 +1,102 @@
+//! `find GLOB`: files inside the backups.
+
+use serde::Serialize;
+
+use crate::archive::Selection as Paths;
+use crate::base::{chain, display, text};
+use crate::cli::args::{Find, Globals};
+use crate::cli::failure::{Failure, NOTHING, PARTLY};
+use crate::cli::{list, output, setup};
+use crate::restore::holdings;
+use crate::restore::pick::{Choice, Want, pick};
+use crate::restore::ranged::open_index;
+
+/// One file in one backup.
+#[derive(Serialize)]
+struct Row {
+    path: String,
+    size: u64,
+    modified: Option<jiff::Timestamp>,
+    job: String,
+    id: String,
+    started: jiff::Timestamp,
+}
+
+/// Looks into the index of the newest backup of each target.
+pub(crate) fn run(globals: &Globals, verb: &Find) -> Result<u8, Failure> {
+    let (plan, selection) = setup::plan_for(globals, &verb.jobs)?;
+    let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
+    let glob =
+        if verb.glob.contains('/') { verb.glob.clone() } else { format!("**/{}", verb.glob) };
+    let paths = Paths::new(&[glob]).map_err(Failure::usage)?;
+    let scope = list::scope(&verb.scope);
+    let (rows, problems) = setup::block_on(&env.cancel, async {
+        let holdings = holdings::look(&plan, &selection, &scope).await;
+        let choices = pick(&holdings, &selection, &Want::default(), "these jobs");
+        let choices = choices.map_err(|error| Failure::nothing(&error))?;
+        let (mut rows, mut problems) = (Vec::new(), holdings.troubles.clone());
+        for choice in choices.iter().filter(|choice| choice.manifest.index.is_some()) {
+            if let Err(problem) = look(choice, &paths, &mut rows).await {
+                problems.push(format!("{}: {problem}", display(&choice.manifest.target)));
+            }
+        }
+        Ok::<_, Failure>((rows, problems))
+    })??;
+    match globals.json {
+        true => output::json(&serde_json::json!({"files": rows, "troubles": problems})),
+        false => print(&rows, &problems),
+    }
+    Ok(match (rows.is_empty(), problems.is_empty()) {
+        (true, _) => NOTHING,
+        (false, false) => PARTLY,
+        (false, true) => 0,
+    })
+}
+
+/// Asks each storage that has the artefact until one gives its index.
+async fn look(choice: &Choice<'_>, paths: &Paths, rows: &mut Vec<Row>) -> Result<(), String> {
+    let mut tries = Vec::new();
+    for held in &choice.held {
+        let found = async {
+            let index = open_index(held).await.map_err(|error| chain(&error))?;
+            let mut entries = index.matching(paths);
+            let mut found = Vec::new();
+            while let Some(entry) = entries.next().await.map_err(|error| chain(&error))? {
+                found.push(Row {
+                    path: text(&entry.path),
+                    size: entry.size,
+                    modified: jiff::Timestamp::from_nanosecond(entry.mtime_ns.into()).ok(),
+                    job: choice.manifest.job.clone(),
+                    id: choice.manifest.id.to_string(),
+                    started: choice.manifest.started,
+                });
+            }
+            Ok::<_, String>(found)
+        };
+        match found.await {
+            Ok(found) => {
+                rows.extend(found);
+                return Ok(());
+            }
+            Err(problem) => tries.push(format!("'{}': {problem}", held.place.name)),
+        }
+    }
+    Err(tries.join("; "))
+}
+
+fn print(rows: &[Row], problems: &[String]) {
+    let mut table = output::table(&["path", "size", "changed", "job", "backup of", "id"]);
+    for row in rows {
+        let modified = row.modified.map(output::moment).unwrap_or_default();
+        let (path, size, started) =
+            (display(&row.path), output::size(row.size), output::moment(row.started));
+        table.add_row([&path, &size, &modified, &row.job, &started, &row.id]);
+    }
+    match table.is_empty() {
+        true => output::line("nothing matches in the newest backups"),
+        false => output::print(&table),
+    }
+    for problem in problems {
+        output::line(format!("{}: {problem}", output::paint("error", anstyle::AnsiColor::Red)));
+    }
+}

@@ -1,0 +1,181 @@
+//! `list`: the backups that exist.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::base::display;
+use crate::cli::args::{Globals, List, ScopeArgs};
+use crate::cli::failure::{Failure, NOTHING, PARTLY};
+use crate::cli::{output, setup, when};
+use crate::restore::holdings::{self, Held, Holdings, Scope};
+use crate::restore::pick::{NothingFound, Want, pick};
+use crate::run::Selection;
+
+/// One line of the listing.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: &'a str,
+    job: &'a str,
+    source: Option<&'a str>,
+    target: String,
+    storage: &'a str,
+    level: &'a str,
+    started: Timestamp,
+    files: Option<u64>,
+    raw_bytes: u64,
+    stored_bytes: u64,
+    key: String,
+    result: &'static str,
+    marks: Vec<&'static str>,
+}
+
+/// Everything that a listing tells.
+#[derive(Serialize)]
+struct Listing<'a> {
+    backups: Vec<Row<'a>>,
+    troubles: &'a [String],
+    damaged: Vec<String>,
+    foreign: usize,
+}
+
+/// Prints the listing.
+pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
+    let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
+    let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
+    let now = env.clock.now();
+    let target = verb.target.as_deref().map(glob).transpose()?;
+    let at = verb.at.as_deref().map(|text| when::parse(text, &now)).transpose()?;
+    let scope = scope(&verb.scope);
+    let holdings = setup::block_on(&env.cancel, holdings::look(&plan, &selection, &scope))?;
+    let mut held = match at {
+        Some(_) => newest(&holdings, &selection, &Want { target: target.clone(), at, id: None })?,
+        None => holdings.selected(&selection),
+    };
+    held.retain(|held| {
+        let name = display(&held.stored.manifest.target);
+        target.as_ref().is_none_or(|glob| glob.is_match(name))
+    });
+    held.sort_by_key(|held| {
+        let manifest = &held.stored.manifest;
+        (&manifest.job, &manifest.source, &manifest.target, manifest.started, &held.place.name)
+    });
+    let listing = Listing {
+        backups: held.iter().map(row).collect(),
+        troubles: &holdings.troubles,
+        damaged: damaged(&holdings),
+        foreign: holdings.found.iter().map(|holding| holding.survey.foreign.len()).sum(),
+    };
+    match globals.json {
+        true => output::json(&listing),
+        false => print(&listing),
+    }
+    Ok(match (listing.troubles.is_empty(), holdings.found.is_empty()) {
+        (true, _) => 0,
+        (false, true) => NOTHING,
+        (false, false) => PARTLY,
+    })
+}
+
+/// What the options say about where to look.
+pub(crate) fn scope(args: &ScopeArgs) -> Scope {
+    Scope { storage: args.storage.clone(), host: args.host.clone() }
+}
+
+/// Reads a glob for targets and paths; `*` does not match `/`.
+pub(crate) fn glob(text: &str) -> Result<globset::GlobMatcher, Failure> {
+    let glob = globset::GlobBuilder::new(text).literal_separator(true).build();
+    glob.map(|glob| glob.compile_matcher()).map_err(Failure::usage)
+}
+
+fn newest<'a>(
+    holdings: &'a Holdings<'a>,
+    selection: &Selection,
+    want: &Want,
+) -> Result<Vec<Held<'a>>, Failure> {
+    match pick(holdings, selection, want, "these jobs") {
+        Ok(choices) => Ok(choices.into_iter().flat_map(|choice| choice.held).collect()),
+        Err(NothingFound::None(_)) => Ok(Vec::new()),
+        Err(error) => Err(Failure::nothing(&error)),
+    }
+}
+
+fn damaged(holdings: &Holdings<'_>) -> Vec<String> {
+    let of_place = |holding: &holdings::Holding<'_>| {
+        let name = holding.place.name.clone();
+        let damaged = holding.survey.damaged.clone();
+        damaged
+            .into_iter()
+            .map(move |(key, problem)| format!("'{name}': the manifest {key} {problem}"))
+    };
+    holdings.found.iter().flat_map(of_place).collect()
+}
+
+fn row<'a>(held: &Held<'a>) -> Row<'a> {
+    let manifest = &held.stored.manifest;
+    Row {
+        id: manifest.id.as_str(),
+        job: &manifest.job,
+        source: manifest.source.as_deref(),
+        target: display(&manifest.target),
+        storage: &held.place.name,
+        level: &manifest.level,
+        started: manifest.started,
+        files: manifest.files,
+        raw_bytes: manifest.raw_bytes,
+        stored_bytes: manifest.stored_bytes,
+        key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
+        result: manifest.result.word(),
+        marks: marks(held),
+    }
+}
+
+/// What a person should know about a copy, in a word each.
+pub(crate) fn marks(held: &Held<'_>) -> Vec<&'static str> {
+    let manifest = &held.stored.manifest;
+    let all = [
+        (!held.stored.intact, "DAMAGED"),
+        (manifest.pinned, "pinned"),
+        (manifest.shrunken, "shrunken"),
+        (held.job.is_none(), "orphan"),
+    ];
+    all.into_iter().filter(|(holds, _)| *holds).map(|(_, mark)| mark).collect()
+}
+
+fn print(listing: &Listing<'_>) {
+    let heads =
+        ["job", "target", "time", "level", "storage", "files", "size", "stored", "result", "id"];
+    let mut table = output::table(&heads);
+    for row in &listing.backups {
+        let target =
+            row.source.map_or(row.target.clone(), |source| format!("{source}: {}", row.target));
+        let result = [vec![row.result], row.marks.clone()].concat().join(", ");
+        table.add_row([
+            row.job,
+            &target,
+            &output::moment(row.started),
+            row.level,
+            row.storage,
+            &row.files.map(|files| files.to_string()).unwrap_or_default(),
+            &output::size(row.raw_bytes),
+            &output::size(row.stored_bytes),
+            &result,
+            row.id,
+        ]);
+    }
+    match table.is_empty() {
+        true => output::line("no backups yet"),
+        false => output::print(&table),
+    }
+    for problem in listing.damaged.iter().chain(listing.troubles) {
+        output::line(format!(
+            "{}: {problem}",
+            output::paint("warning", anstyle::AnsiColor::Yellow)
+        ));
+    }
+    if listing.foreign > 0 {
+        let count = listing.foreign;
+        output::line(format!(
+            "{count} other files lie there (not ours, or from 2.x); they are left alone"
+        ));
+    }
+}

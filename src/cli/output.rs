@@ -1,0 +1,55 @@
+//! Printing: lines, tables, JSON, sizes and times as people read them.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{Table, presets};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+
+/// Prints a line on standard output; a reader that went away is no error.
+pub(crate) fn line(text: impl Display) {
+    writeln!(anstream::stdout(), "{text}").ok();
+}
+
+/// Prints a value as JSON.
+pub(crate) fn json(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).expect("what is printed has only plain values");
+    line(text);
+}
+
+/// Makes a table without lines, its heads in capitals.
+pub(crate) fn table(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(heads.iter().map(|head| head.to_uppercase()));
+    table
+}
+
+/// Prints a table without blanks at the ends of its lines.
+pub(crate) fn print(table: &Table) {
+    for row in table.to_string().lines() {
+        line(row.trim_end().strip_prefix(' ').unwrap_or(row.trim_end()));
+    }
+}
+
+/// Spells a size: `1.2 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).display().iec().to_string()
+}
+
+/// Spells a moment by the clock on the wall.
+pub(crate) fn moment(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Tells whether a person reads standard output.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Paints text, if colours are wanted.
+pub(crate) fn paint(text: &str, color: anstyle::AnsiColor) -> String {
+    let style = color.on_default();
+    format!("{style}{text}{style:#}")
+}

@@ -1,0 +1,227 @@
+//! `prune`: what rotation would remove now, with the reason of every keep and every delete.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::base::{RunId, chain, display};
+use crate::catalogue::Stored;
+use crate::cli::args::{Globals, Prune};
+use crate::cli::failure::{Failure, NOTHING, PARTLY};
+use crate::cli::{output, setup};
+use crate::plan::{Main, Place, Plan};
+use crate::restore::holdings::{self, Held, Holdings, Scope};
+use crate::retention::{self, Copy, Moment};
+use crate::run::journal::Journal;
+use crate::run::lock::Lock;
+use crate::run::rotate::{as_copy, remove};
+use crate::run::{Env, Selection};
+
+/// What happens to one copy.
+#[derive(Serialize)]
+struct Row {
+    job: String,
+    target: String,
+    storage: String,
+    key: String,
+    level: String,
+    started: jiff::Timestamp,
+    action: &'static str,
+    reason: String,
+}
+
+/// Explains, and without --dry-run removes.
+pub(crate) fn run(globals: &Globals, verb: &Prune) -> Result<u8, Failure> {
+    let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
+    let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
+    let work = prune(globals, verb, &plan, &selection, &env);
+    setup::block_on(&env.cancel, work)?
+}
+
+async fn prune(
+    globals: &Globals,
+    verb: &Prune,
+    plan: &Plan,
+    selection: &Selection,
+    env: &Env,
+) -> Result<u8, Failure> {
+    let _lock = match globals.dry_run {
+        true => None,
+        false => Some(lock(&plan.main, env).await?),
+    };
+    let scope = Scope { storage: verb.storage.clone(), host: None };
+    let holdings = holdings::look(plan, selection, &scope).await;
+    let now = env.clock.now();
+    let present = Present::of(plan, verb.orphans).await;
+    let mut rows = Vec::new();
+    let mut doomed = Vec::new();
+    for (identity, held) in by_identity(&holdings, selection) {
+        let copies: Vec<Copy> = held.iter().filter_map(|held| as_copy(held.stored)).collect();
+        let policy = &held[0].place.policy;
+        if !present.has(&identity) && !verb.orphans {
+            let why = "of no job or target of this config: `prune --orphans` takes it";
+            rows.extend(held.iter().map(|held| row(held, "keep", why.to_owned())));
+            continue;
+        }
+        let verdict = match (present.has(&identity), verb.orphans) {
+            (false, _) => retention::orphaned(&copies),
+            (true, true) => retention::decide(&copies, policy, &now, Moment::PruneOrphans),
+            (true, false) => retention::decide(&copies, policy, &now, Moment::Prune),
+        };
+        let find =
+            |id: &crate::base::ArtefactId| held.iter().find(|held| held.stored.manifest.id == *id);
+        for (id, why) in &verdict.keep {
+            rows.extend(find(id).map(|held| row(held, "keep", why.to_string())));
+        }
+        for (id, why) in &verdict.delete {
+            let Some(held) = find(id) else { continue };
+            rows.push(row(held, "remove", why.to_string()));
+            doomed.push(*held);
+        }
+    }
+    let failed = if globals.dry_run { Vec::new() } else { remove_all(&doomed, plan, env).await };
+    match globals.json {
+        true => output::json(
+            &serde_json::json!({"copies": rows, "failed": failed, "troubles": holdings.troubles}),
+        ),
+        false => print(&rows, &failed, &holdings.troubles, globals.dry_run),
+    }
+    let done = doomed.len() - failed.len();
+    Ok(match failed.len() + holdings.troubles.len() {
+        0 => 0,
+        _ if done > 0 || !rows.is_empty() => PARTLY,
+        _ => NOTHING,
+    })
+}
+
+async fn lock(main: &Main, env: &Env) -> Result<Lock, Failure> {
+    let taken =
+        Lock::take(&env.state_dir, "backup", main.lock_wait, &env.cancel, |_: &str| {}).await;
+    taken.map_err(|error| crate::run::Error::from(error).into())
+}
+
+type Identity = (String, String, Option<String>, String);
+
+/// Groups copies by storage and identity.
+fn by_identity<'a>(
+    holdings: &'a Holdings<'a>,
+    selection: &Selection,
+) -> BTreeMap<Identity, Vec<Held<'a>>> {
+    let mut groups: BTreeMap<Identity, Vec<Held<'a>>> = BTreeMap::new();
+    for held in holdings.selected(selection) {
+        let manifest = &held.stored.manifest;
+        let job = held.job.map_or(&manifest.job, |job| &job.name).clone();
+        let place = held.place.fingerprint.clone();
+        let key = (place, job, manifest.source.clone(), manifest.target.clone());
+        groups.entry(key).or_default().push(held);
+    }
+    groups
+}
+
+/// The jobs, sources and, where it matters, targets that there are today.
+struct Present {
+    targets: Vec<(String, Option<String>, Option<Vec<String>>)>,
+}
+
+impl Present {
+    async fn of(plan: &Plan, with_targets: bool) -> Self {
+        let mut targets = Vec::new();
+        for job in plan.jobs.iter().filter_map(|entry| entry.as_job()) {
+            for source in &job.sources {
+                let names =
+                    match with_targets {
+                        true => source.source.targets().await.ok().map(|found| {
+                            found.targets.into_iter().map(|target| target.name).collect()
+                        }),
+                        false => None,
+                    };
+                targets.push((job.name.clone(), source.name.clone(), names));
+            }
+        }
+        Self { targets }
+    }
+
+    /// What cannot be asked now counts as present: nothing is removed by mistake.
+    fn has(&self, identity: &Identity) -> bool {
+        let (_, job, source, target) = identity;
+        self.targets.iter().any(|(known_job, known_source, names)| {
+            known_job == job
+                && known_source == source
+                && names.as_ref().is_none_or(|names| names.contains(target))
+        })
+    }
+}
+
+async fn remove_all(doomed: &[Held<'_>], plan: &Plan, env: &Env) -> Vec<String> {
+    let id = RunId::new(env.clock.now().timestamp(), &plan.main.server_name, "prune");
+    let journal = match Journal::open(&env.state_dir, &id) {
+        Ok(journal) => journal,
+        Err(error) => {
+            return vec![format!("{}: cannot keep a journal: {error}", env.state_dir.display())];
+        }
+    };
+    let mut failed = Vec::new();
+    for Held { place, stored, .. } in doomed {
+        if env.cancel.is_cancelled() {
+            failed.push("interrupted".into());
+            break;
+        }
+        if let Err(error) = remove_one(place, stored, &journal).await {
+            failed.push(error);
+        }
+    }
+    journal
+        .finish()
+        .err()
+        .map(|error| format!("the journal could not be closed: {error}"))
+        .into_iter()
+        .for_each(|error| failed.push(error));
+    failed
+}
+
+async fn remove_one(place: &Place, stored: &Stored, journal: &Journal) -> Result<(), String> {
+    let removed = remove(&*place.storage, stored, journal, &place.fingerprint, &place.name).await;
+    removed.map_err(|error| format!("{}: {}", stored.manifest_key, chain(&error)))
+}
+
+fn row(held: &Held<'_>, action: &'static str, reason: String) -> Row {
+    let manifest = &held.stored.manifest;
+    Row {
+        job: manifest.job.clone(),
+        target: display(&manifest.target),
+        storage: held.place.name.clone(),
+        key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
+        level: manifest.level.clone(),
+        started: manifest.started,
+        action,
+        reason,
+    }
+}
+
+fn print(rows: &[Row], failed: &[String], troubles: &[String], dry_run: bool) {
+    let mut table =
+        output::table(&["job", "target", "storage", "time", "level", "action", "reason"]);
+    for row in rows {
+        let time = output::moment(row.started);
+        table.add_row([
+            &*row.job,
+            &row.target,
+            &row.storage,
+            &time,
+            &row.level,
+            row.action,
+            &row.reason,
+        ]);
+    }
+    if !table.is_empty() {
+        output::print(&table);
+    }
+    for problem in failed.iter().chain(troubles) {
+        output::line(format!("{}: {problem}", output::paint("error", anstyle::AnsiColor::Red)));
+    }
+    let count = rows.iter().filter(|row| row.action == "remove").count();
+    match dry_run {
+        true => output::line(format!("{count} copies would be removed")),
+        false => output::line(format!("{} copies removed", count - failed.len().min(count))),
+    }
+}

@@ -1,0 +1,234 @@
+//! `restore`: bring back what was backed up.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use indicatif::MultiProgress;
+use serde::Serialize;
+
+use crate::base::{ArtefactId, display};
+use crate::cli::args::{Globals, Restore};
+use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
+use crate::cli::{list, log, output, progress, setup, show, when};
+use crate::plan::{Main, Plan};
+use crate::restore::apply::{self, How, Restored};
+use crate::restore::explain::explain;
+use crate::restore::holdings::{self, Holdings};
+use crate::restore::pick::{Choice, Want, pick};
+use crate::run::{Env, Selection};
+
+/// What came back, for `--json`.
+#[derive(Serialize)]
+struct Row {
+    job: String,
+    target: String,
+    id: String,
+    storage: Option<String>,
+    to: String,
+    files: u64,
+    bytes: u64,
+    warnings: Vec<String>,
+    error: Option<String>,
+}
+
+/// Restores and returns the exit code.
+pub(crate) fn run(globals: &Globals, verb: &Restore) -> Result<u8, Failure> {
+    let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
+    let bars = MultiProgress::new();
+    let log = log::init(&Main { log_file: None, ..plan.main.clone() }, globals, &bars);
+    let env = setup::env(&plan, progress::watcher(globals, &bars))?;
+    let done = setup::block_on(&env.cancel, restore(globals, verb, &plan, &selection, &env))?;
+    drop(log);
+    done
+}
+
+async fn restore(
+    globals: &Globals,
+    verb: &Restore,
+    plan: &Plan,
+    selection: &Selection,
+    env: &Env,
+) -> Result<u8, Failure> {
+    let holdings = holdings::look(plan, selection, &list::scope(&verb.scope)).await;
+    let want = want(verb, &holdings, env)?;
+    let words = &verb.jobs.jobs;
+    let asked_for = if words.is_empty() { "any job".into() } else { words.join(", ") };
+    let choices = pick(&holdings, selection, &want, &asked_for).map_err(|error| {
+        let failure = Failure::nothing(&error);
+        holdings.troubles.iter().fold(failure, |failure, trouble| failure.hint(trouble.clone()))
+    })?;
+    choices.iter().flat_map(Choice::caveats).for_each(|caveat| tracing::warn!("{caveat}"));
+    let how = How {
+        paths: verb.paths.clone(),
+        strip: verb.strip,
+        overwrite: verb.overwrite,
+        watcher: env.watcher.clone(),
+        cancel: env.cancel.clone(),
+    };
+    match verb.to.as_str() {
+        _ if verb.explain => Ok(tell_commands(&choices, &verb.to)),
+        "-" => to_stdout(&choices, &how).await,
+        to => to_folders(globals, &choices, Path::new(to), &how).await,
+    }
+}
+
+fn want(verb: &Restore, holdings: &Holdings<'_>, env: &Env) -> Result<Want, Failure> {
+    let id = match &verb.id {
+        None => None,
+        Some(id) => {
+            let held = show::by_id(holdings, id)?;
+            Some(ArtefactId::from_text(held[0].stored.manifest.id.as_str()))
+        }
+    };
+    Ok(Want {
+        target: verb.target.as_deref().map(list::glob).transpose()?,
+        at: verb.at.as_deref().map(|text| when::parse(text, &env.clock.now())).transpose()?,
+        id,
+    })
+}
+
+fn tell_commands(choices: &[Choice<'_>], to: &str) -> u8 {
+    for choice in choices {
+        let into = folder(choice, Path::new(to), choices.len());
+        explain(&choice.held[0], &into.to_string_lossy()).into_iter().for_each(output::line);
+    }
+    0
+}
+
+/// One artefact goes into the folder itself; of several each gets `<job>/<part>` below it.
+fn folder(choice: &Choice<'_>, to: &Path, count: usize) -> PathBuf {
+    if count == 1 {
+        return to.to_owned();
+    }
+    let job = crate::base::component(choice.manifest.job.as_bytes());
+    let key = &choice.manifest.segments[0].key;
+    let part = key.folder().rsplit_once('/').map_or("", |(part, _level)| part);
+    to.join(job).join(part)
+}
+
+async fn to_stdout(choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
+    let [choice] = choices else {
+        let error = Failure::usage(format!(
+            "{} backups fit, and only one can go to standard output",
+            choices.len()
+        ));
+        return Err(error.hint("Choose one with --target or --id, or give a folder with --to."));
+    };
+    if !how.paths.is_empty() {
+        return Err(Failure::usage("--path needs a folder: give one with --to"));
+    }
+    match apply::to_writer(choice, tokio_stdout(), how).await {
+        Ok(_) => Ok(0),
+        Err(apply::Error::Cancelled) => Ok(INTERRUPTED),
+        Err(error) => {
+            let failure = Failure::nothing(&error);
+            Err(failure.hint(
+                "Do not trust what was already written. `--storage NAME` takes another copy.",
+            ))
+        }
+    }
+}
+
+fn tokio_stdout() -> impl tokio::io::AsyncWrite + Unpin {
+    tokio::io::stdout()
+}
+
+async fn to_folders(
+    globals: &Globals,
+    choices: &[Choice<'_>],
+    to: &Path,
+    how: &How,
+) -> Result<u8, Failure> {
+    let mut rows = Vec::new();
+    if globals.dry_run {
+        for choice in choices {
+            let into = folder(choice, to, choices.len());
+            let (target, id) = (display(&choice.manifest.target), &choice.manifest.id);
+            output::line(format!(
+                "would restore {target} ({id}) from '{}' to {}",
+                choice.held[0].place.name,
+                into.display()
+            ));
+        }
+        return Ok(0);
+    }
+    refuse_full(to, how.overwrite)?;
+    for choice in choices {
+        let into = folder(choice, to, choices.len());
+        let done = match fs::create_dir_all(&into) {
+            Ok(()) => apply::to_folder(choice, &into, how).await,
+            Err(error) => Err(apply::Error::Other(format!("{}: {error}", into.display()).into())),
+        };
+        rows.push(row(choice, &into, done));
+        if how.cancel.is_cancelled() {
+            break;
+        }
+    }
+    match globals.json {
+        true => output::json(&rows),
+        false => rows.iter().for_each(|row| print(row, globals.quiet)),
+    }
+    let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    Ok(match failed {
+        _ if how.cancel.is_cancelled() => INTERRUPTED,
+        0 => 0,
+        all if all == rows.len() => NOTHING,
+        _ => PARTLY,
+    })
+}
+
+fn refuse_full(to: &Path, overwrite: bool) -> Result<(), Failure> {
+    match fs::read_dir(to).and_then(|mut entries| entries.next().transpose()) {
+        Ok(Some(_)) if !overwrite => {
+            let error = Failure::usage(format!("{} is not empty", to.display()));
+            Err(error.hint("Give another folder, or --overwrite to replace what is in the way."))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::usage(format!("{}: {error}", to.display()))),
+    }
+}
+
+fn row(choice: &Choice<'_>, into: &Path, done: Result<Restored, apply::Error>) -> Row {
+    let error = done.as_ref().err().map(|error| crate::base::chain(error));
+    let restored = done.unwrap_or_default();
+    Row {
+        job: choice.manifest.job.clone(),
+        target: display(&choice.manifest.target),
+        id: choice.manifest.id.to_string(),
+        storage: error.is_none().then_some(restored.place),
+        to: into.display().to_string(),
+        files: restored.files,
+        bytes: restored.bytes,
+        warnings: restored.warnings,
+        error,
+    }
+}
+
+fn print(row: &Row, quiet: bool) {
+    for warning in &row.warnings {
+        output::line(format!(
+            "{}: {warning}",
+            output::paint("warning", anstyle::AnsiColor::Yellow)
+        ));
+    }
+    match &row.error {
+        Some(error) => {
+            let mark = output::paint("error", anstyle::AnsiColor::Red);
+            output::line(format!(
+                "{mark}: {error}\n  What was written to {} must not be trusted.",
+                row.to
+            ));
+        }
+        None if quiet => {}
+        None => output::line(format!(
+            "{} restored from '{}' to {}: {} files, {}",
+            row.target,
+            row.storage.as_deref().unwrap_or_default(),
+            row.to,
+            row.files,
+            output::size(row.bytes)
+        )),
+    }
+}

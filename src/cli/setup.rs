@@ -1,0 +1,80 @@
+//! What every verb needs first: the plan, the clock, the wish to stop, the runtime.
+
+use std::sync::Arc;
+
+use jiff::Zoned;
+
+use crate::base::{Cancel, Clock, FixedClock, SystemClock, Watcher};
+use crate::cli::args::Globals;
+use crate::cli::failure::{Failure, INTERRUPTED, NOTHING};
+use crate::plan::{Fetch, Plan};
+use crate::run::{Env, Selection};
+use crate::{config, plan};
+
+/// Loads the config and resolves it; secrets are fetched for the selected jobs only.
+pub(crate) fn plan_for(globals: &Globals, words: &[String]) -> Result<(Plan, Selection), Failure> {
+    let config = config::load(&globals.config)?;
+    let outline = plan::resolve(&config, Fetch::Never)?;
+    let selection = Selection::parse(words, &outline)?;
+    let wanted = |name: &str, group| selection.means(name, group);
+    let plan = plan::resolve(&config, Fetch::Jobs(&wanted))?;
+    Ok((plan, selection))
+}
+
+/// Makes what a run needs from outside.
+pub(crate) fn env(plan: &Plan, watcher: Arc<dyn Watcher>) -> Result<Env, Failure> {
+    Ok(Env {
+        server_name: plan.main.server_name.clone(),
+        formerly: plan.main.formerly.clone(),
+        clock: clock()?,
+        watcher,
+        cancel: Cancel::default(),
+        state_dir: plan.main.state_dir.clone(),
+        trigger: "command",
+    })
+}
+
+/// The machine's clock, or the moment in `NXS_BACKUP_NOW`, which rehearsals and tests set.
+pub(crate) fn clock() -> Result<Arc<dyn Clock>, Failure> {
+    let Ok(text) = std::env::var("NXS_BACKUP_NOW") else { return Ok(Arc::new(SystemClock)) };
+    let now: Zoned = text.parse().map_err(|error| {
+        Failure::usage(format!("NXS_BACKUP_NOW={text:?} is no moment with a zone: {error}"))
+            .hint("Write it like 2026-11-21T03:00:00+01:00[Europe/Berlin].")
+    })?;
+    Ok(Arc::new(FixedClock::at(now)))
+}
+
+/// Runs async work to its end; a signal sets `cancel`, a second one ends the program at once.
+pub(crate) fn block_on<T>(cancel: &Cancel, work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(NOTHING, error))?;
+    let cancel = cancel.clone();
+    Ok(runtime.block_on(async {
+        let listener = tokio::spawn(listen(cancel));
+        let done = work.await;
+        listener.abort();
+        done
+    }))
+}
+
+async fn listen(cancel: Cancel) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut int), Ok(mut term)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    for again in [false, true] {
+        tokio::select! {
+            _ = int.recv() => {}
+            _ = term.recv() => {}
+        }
+        if again {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        tracing::warn!(
+            "stopping; a second signal stops at once and leaves the clean-up to the next run"
+        );
+        cancel.cancel();
+    }
+}

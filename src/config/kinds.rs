@@ -1,0 +1,215 @@
+//! The words of the config language that are not fields: kinds of jobs and storages, and keys
+//! that are known but not built, or of former versions.
+
+use crate::config::node::{Entry, Node, Value};
+use crate::config::problem::{NOT_BUILT, Problem, Problems, nearest};
+
+/// A kind of job or storage.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name everywhere.
+    pub name: &'static str,
+    /// Other spellings.
+    pub aliases: &'static [&'static str],
+    /// Whether this version can do it.
+    pub built: bool,
+}
+
+/// The kinds of jobs.
+pub const TYPES: &[Kind] = &[
+    Kind { name: "desc_files", aliases: &[], built: true },
+    Kind { name: "inc_files", aliases: &[], built: false },
+    Kind { name: "mysql", aliases: &[], built: false },
+    Kind {
+        name: "mysql_xtrabackup",
+        aliases: &["mysql_xtradb", "mariabackup", "mariadb_backup"],
+        built: false,
+    },
+    Kind { name: "postgresql", aliases: &[], built: false },
+    Kind { name: "postgresql_basebackup", aliases: &["postgresql_hot"], built: false },
+    Kind { name: "mongodb", aliases: &[], built: false },
+    Kind { name: "redis", aliases: &[], built: false },
+    Kind { name: "sqlite", aliases: &[], built: false },
+    Kind { name: "external", aliases: &[], built: false },
+    Kind { name: "command", aliases: &[], built: false },
+];
+
+/// The kinds of storages.
+pub const STORAGES: &[Kind] = &[
+    Kind { name: "local", aliases: &[], built: true },
+    Kind { name: "s3", aliases: &[], built: false },
+    Kind { name: "scp", aliases: &["sftp", "ssh"], built: false },
+    Kind { name: "ftp", aliases: &[], built: false },
+    Kind { name: "smb", aliases: &[], built: false },
+    Kind { name: "nfs", aliases: &[], built: false },
+    Kind { name: "webdav", aliases: &[], built: false },
+    Kind { name: "swift", aliases: &[], built: false },
+];
+
+/// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
+///
+/// A kind that is known but not built is returned, and said.
+pub(crate) fn find(
+    node: &Node,
+    key: &str,
+    kinds: &'static [Kind],
+    path: &str,
+    problems: &mut Problems,
+) -> Option<&'static Kind> {
+    let Some(value) = node.get(key) else {
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+        let problem = Problem::error(node.mark_of(key), path, format!("`{key}` is missing"));
+        problems.push(problem.with_hint(format!("one of: {}", names.join(", "))));
+        return None;
+    };
+    let Some(word) = value.text() else {
+        let message = format!("`{key}` must be a word that is written out here");
+        problems.push(Problem::error(&value.mark, path, message));
+        return None;
+    };
+    let spelled = |kind: &&Kind| kind.name == word || kind.aliases.contains(&word);
+    let Some(kind) = kinds.iter().find(spelled) else {
+        let words = kinds.iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied();
+        let near = nearest(word, words).map(|near| format!(", did you mean `{near}`?"));
+        let message = format!("unknown {key} `{word}`{}", near.unwrap_or_default());
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+        let hint = format!("one of: {}", names.join(", "));
+        problems.push(Problem::error(&value.mark, path, message).with_hint(hint));
+        return None;
+    };
+    if !kind.built {
+        let built = kinds.iter().filter(|kind| kind.built).map(|kind| kind.name);
+        let hint = format!("built so far: {}", built.collect::<Vec<_>>().join(", "));
+        let message = format!("{key} `{word}` {NOT_BUILT}");
+        problems.push(Problem::error(&value.mark, path, message).with_hint(hint));
+    }
+    Some(kind)
+}
+
+/// Takes the keys out of a mapping that are not fields of this version: those that are known but
+/// not built are errors, those of former versions are notes.
+pub(crate) fn screen(node: &mut Node, section: Section, path: &str, problems: &mut Problems) {
+    let Value::Map(entries) = &mut node.value else { return };
+    entries.retain(|entry| {
+        let key = entry.key.as_str();
+        if section.not_built().contains(&key) {
+            if !means_nothing(entry) {
+                let message = format!("`{key}` {NOT_BUILT}");
+                let problem = Problem::error(&entry.mark, path, message);
+                problems.push(problem.with_hint("remove it, or wait for the version that has it"));
+            }
+            return false;
+        }
+        let dropped = DROPPED.contains(&key) && section != Section::Main;
+        if dropped && !entry.value.is_blank() {
+            let message = format!("`{key}` of former versions has no effect");
+            problems.push(Problem::note(&entry.mark, path, message));
+        }
+        !dropped
+    });
+}
+
+/// Notes the keys of `main` that are read but do nothing yet.
+pub(crate) fn note_without_effect(main: &Node, problems: &mut Problems) {
+    for entry in main.entries() {
+        if WITHOUT_EFFECT.contains(&entry.key.as_str()) && !is_empty(&entry.value) {
+            let message = format!("`{}` has no effect in this version", entry.key);
+            problems.push(Problem::note(&entry.mark, "main", message));
+        }
+    }
+}
+
+/// A kind of mapping whose keys are screened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    Main,
+    Job,
+    Source,
+    Storage,
+    Limits,
+}
+
+impl Section {
+    /// Keys whose absence would endanger data or what is expected of a job.
+    fn not_built(self) -> &'static [&'static str] {
+        match self {
+            Self::Main => &[],
+            Self::Job => &[
+                "encrypt",
+                "hooks",
+                "incremental",
+                "inc_months_to_store",
+                "keep_chain_days",
+                "keep_chains",
+                "notify",
+                "parallel",
+                "schedule",
+                "snapshot",
+                "spool",
+                "template",
+            ],
+            Self::Source => &["encrypt", "hooks", "snapshot"],
+            Self::Storage => &["encrypt", "layout"],
+            Self::Limits => {
+                &["cpu", "cpu_shares", "cpu_max_count", "disk", "io", "ionice", "memory", "nice"]
+            }
+        }
+    }
+}
+
+/// Tells whether a key is set to what would happen without it.
+fn means_nothing(entry: &Entry) -> bool {
+    if is_empty(&entry.value) {
+        return true;
+    }
+    let text = entry.value.text().map(|text| text.trim().to_lowercase());
+    match (entry.key.as_str(), text.as_deref()) {
+        ("parallel", Some("1")) | ("layout", Some("files")) => true,
+        ("parallel" | "layout", _) | (_, None) => false,
+        (_, Some(text)) => ["no", "off", "false", "none", "n"].contains(&text),
+    }
+}
+
+/// Tells whether a value holds nothing at any depth: `client_mail: ['']`.
+fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar(_) => node.is_blank(),
+        Value::List(items) => items.iter().all(is_empty),
+        Value::Map(entries) => entries.iter().all(|entry| is_empty(&entry.value)),
+    }
+}
+
+const DROPPED: [&str; 3] = ["deferred_copying", "deferred_copying_level", "remote_mount_point"];
+const WITHOUT_EFFECT: [&str; 21] = [
+    "admin_mail",
+    "blkio_weight",
+    "block_io_read",
+    "block_io_write",
+    "catalogue",
+    "client_mail",
+    "cpu_shares",
+    "general_path_to_all_tmp_dir",
+    "level_message",
+    "loop_interval",
+    "mail_from",
+    "metrics",
+    "notify",
+    "smtp_password",
+    "smtp_port",
+    "smtp_server",
+    "smtp_ssl",
+    "smtp_timeout",
+    "smtp_tls",
+    "smtp_user",
+    "templates",
+];
+
+/// Tells whether `key` is a word of jobs, though not a field.
+pub(crate) fn is_known_of_jobs(key: &str) -> bool {
+    Section::Job.not_built().contains(&key) || DROPPED.contains(&key)
+}
+
+/// Tells whether `key` is a word of storages, though not a field.
+pub(crate) fn is_known_of_storages(key: &str) -> bool {
+    Section::Storage.not_built().contains(&key) || DROPPED.contains(&key)
+}

@@ -1,0 +1,154 @@
+//! Settings under settings: what a job does not say comes from `main.defaults`, what a storage
+//! does not say from `main.storage_connects`. Every value keeps the place where it was written.
+
+use crate::config::kinds::{self, STORAGES};
+use crate::config::node::{Entry, Node, Value};
+use crate::config::problem::{Problem, Problems, nearest};
+use crate::config::{de, raw};
+
+/// Returns `job` with the defaults and named storages of `main` under it.
+pub(crate) fn job(main: &Node, job: &Node, path: &str, problems: &mut Problems) -> Node {
+    let mut job = job.clone();
+    if let Some(defaults) = main.get("defaults") {
+        put_under(&mut job, defaults, |key| is_default(key));
+    }
+    let connects = items(main.get("storage_connects"));
+    let Value::Map(entries) = &mut job.value else { return job };
+    let storages = entries.iter_mut().find(|entry| entry.key == "storages");
+    match storages.map(|entry| &mut entry.value.value) {
+        Some(Value::List(storages)) => {
+            for (index, storage) in storages.iter_mut().enumerate() {
+                let path = format!("{path}.storages[{index}]");
+                connect(storage, connects, &path, problems);
+            }
+        }
+        Some(Value::Map(_)) => {
+            let storage = entries.iter_mut().find(|entry| entry.key == "storages");
+            if let Some(entry) = storage {
+                connect(&mut entry.value, connects, &format!("{path}.storages"), problems);
+            }
+        }
+        _ => {}
+    }
+    job
+}
+
+/// Checks the keys of `main.defaults` and `main.storage_connects` once, not in every job.
+pub(crate) fn check(main: &Node, problems: &mut Problems) {
+    if let Some(defaults) = main.get("defaults") {
+        let path = "main.defaults";
+        if !matches!(defaults.value, Value::Map(_)) {
+            let message = format!("`defaults` is a mapping, not {}", defaults.kind());
+            problems.push(Problem::error(&defaults.mark, path, message));
+        }
+        for entry in defaults.entries().iter().filter(|entry| !is_default(&entry.key)) {
+            let fields = de::fields::<raw::Job>().iter().copied().filter(|key| *key != "job");
+            problems.push(de::unknown_key(entry, path, fields));
+        }
+    }
+    let connects = items(main.get("storage_connects"));
+    let mut names: Vec<&str> = Vec::new();
+    for (index, storage) in connects.iter().enumerate() {
+        let path = format!("main.storage_connects[{index}]");
+        let Some(name) = storage.get("name").and_then(Node::text) else {
+            let message = "`name` is missing: jobs use a storage of this list by its name";
+            problems.push(Problem::error(storage.mark_of("name"), &path, message));
+            continue;
+        };
+        if names.contains(&name) {
+            let message = format!("there is another storage named `{name}` in this list");
+            problems.push(Problem::error(storage.mark_of("name"), &path, message));
+        }
+        names.push(name);
+        check_connect(storage, &path, problems);
+    }
+}
+
+/// Checks the kind and the keys of a named storage; whether it is built matters to its users.
+fn check_connect(storage: &Node, path: &str, problems: &mut Problems) {
+    let mut found = Problems::default();
+    match kinds::find(storage, "storage", STORAGES, path, &mut found) {
+        None => problems.extend(found),
+        Some(kind) if kind.built => {
+            for entry in storage.entries().iter().filter(|entry| !is_local(&entry.key)) {
+                let own = de::fields::<raw::LocalStorage>().iter();
+                let fields = own.chain(de::fields::<raw::Storage>()).copied();
+                problems.push(de::unknown_key(entry, path, fields));
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+/// Puts the storage that `storage_name` means under `storage`.
+fn connect(storage: &mut Node, connects: &[Node], path: &str, problems: &mut Problems) {
+    let Some(wanted) = storage.get("storage_name") else { return };
+    let Some(name) = wanted.text() else {
+        let message = "`storage_name` must be written out here";
+        problems.push(Problem::error(&wanted.mark, path, message));
+        return;
+    };
+    let known = |node: &&Node| node.get("name").and_then(Node::text) == Some(name);
+    let Some(found) = connects.iter().find(known) else {
+        let names = connects.iter().filter_map(|node| node.get("name").and_then(Node::text));
+        let near = nearest(name, names).map(|near| format!(", did you mean `{near}`?"));
+        let message =
+            format!("`main.storage_connects` has no storage `{name}`{}", near.unwrap_or_default());
+        problems.push(Problem::error(&wanted.mark, path, message));
+        return;
+    };
+    let kind = |node: &Node| node.get("storage").and_then(Node::text).map(str::to_owned);
+    if let (Some(own), Some(kind)) = (storage.get("storage"), kind(found)) {
+        if own.text() != Some(&kind) {
+            let message = format!("`{name}` is a storage of the kind `{kind}`");
+            problems.push(Problem::error(&own.mark, path, message));
+        }
+    }
+    let is_built = kind(found).is_some_and(|kind| kind == "local");
+    put_under(storage, found, |key| !is_built || is_local(key));
+}
+
+/// Adds the entries of `below` that `above` does not set, as far as `wanted`.
+fn put_under(above: &mut Node, below: &Node, wanted: impl Fn(&str) -> bool) {
+    let Value::Map(entries) = &mut above.value else { return };
+    for entry in below.entries().iter().filter(|entry| wanted(&entry.key)) {
+        if entry.value.is_blank() || is_answered(entries, &entry.key) {
+            continue;
+        }
+        match entries.iter_mut().find(|own| own.key == entry.key) {
+            None => entries.push(entry.clone()),
+            Some(own) if own.value.is_blank() => *own = entry.clone(),
+            Some(own) if own.key == "limits" => put_under(&mut own.value, &entry.value, |_| true),
+            Some(_) => {}
+        }
+    }
+}
+
+/// Tells whether another spelling of `key` is set, which then wins.
+fn is_answered(entries: &[Entry], key: &str) -> bool {
+    let other = match key {
+        "rotation" => "safety_backup",
+        "safety_backup" => "rotation",
+        _ => return false,
+    };
+    entries.iter().any(|entry| entry.key == other && !entry.value.is_blank())
+}
+
+fn is_default(key: &str) -> bool {
+    key != "job" && (de::fields::<raw::Job>().contains(&key) || kinds::is_known_of_jobs(key))
+}
+
+fn is_local(key: &str) -> bool {
+    de::fields::<raw::LocalStorage>().contains(&key)
+        || de::fields::<raw::Storage>().contains(&key)
+        || kinds::is_known_of_storages(key)
+}
+
+/// Returns the items of a list; a mapping counts as a list of one.
+pub(crate) fn items(node: Option<&Node>) -> &[Node] {
+    match node.map(|node| (&node.value, node)) {
+        Some((Value::List(items), _)) => items,
+        Some((Value::Map(_), node)) => std::slice::from_ref(node),
+        _ => &[],
+    }
+}

@@ -1,0 +1,309 @@
+//! The files as written: plain structs, filled without thinking. Every blank key is absent here.
+//!
+//! `sources`, `storages`, `store` and the like are [`Apart`]: each of their entries is read on its
+//! own, so that one that is wrong does not hide the next.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::base::Secret;
+use crate::config::compress::Compress;
+use crate::config::units::{Size, Span};
+
+/// `main`: settings of the whole program.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Main {
+    /// Who this server is; stands in every manifest and tells its copies from those of others.
+    pub server_name: String,
+    /// Names that this server had before; their copies count as its own.
+    #[serde(default)]
+    pub formerly: Vec<String>,
+    /// The log file.
+    pub log_file: Option<PathBuf>,
+    /// Another spelling of `log_file`.
+    pub log_file_name: Option<PathBuf>,
+    /// How lines of the log look.
+    pub log_format: Option<LogFormat>,
+    /// Where locks, journals and the memory of runs lie; by default /var/lib/nxs-backup.
+    pub state_dir: Option<PathBuf>,
+    /// How long to wait while another run goes on; by default not at all.
+    pub lock_wait: Option<Span>,
+    /// The old spelling of `lock_wait`.
+    pub loop_timeout: Option<Span>,
+    /// Without effect: waiting needs no interval.
+    pub loop_interval: Option<Span>,
+    /// Limits for every job.
+    pub limits: Option<Limits>,
+    /// Storages that jobs use by `storage_name`.
+    #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    pub storage_connects: Apart,
+    /// Settings below every job's own.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub defaults: Apart,
+    /// Who gets mail about errors (without effect yet).
+    #[serde(default)]
+    pub admin_mail: Vec<String>,
+    /// Who else gets mail (without effect yet).
+    #[serde(default)]
+    pub client_mail: Vec<String>,
+    /// The sender of mail (without effect yet).
+    pub mail_from: Option<String>,
+    /// What `client_mail` gets (without effect yet).
+    pub level_message: Option<LevelMessage>,
+    /// The mail server (without effect yet).
+    pub smtp_server: Option<String>,
+    /// Its port (without effect yet).
+    pub smtp_port: Option<u16>,
+    /// Implicit TLS (without effect yet).
+    pub smtp_ssl: Option<bool>,
+    /// STARTTLS (without effect yet).
+    pub smtp_tls: Option<bool>,
+    /// Login at the mail server (without effect yet).
+    pub smtp_user: Option<String>,
+    /// Its password (without effect yet).
+    #[schemars(with = "Option<String>")]
+    pub smtp_password: Option<Secret>,
+    /// How long to wait for the mail server (without effect yet).
+    pub smtp_timeout: Option<Span>,
+    /// MB/s of 2.x (without effect yet).
+    pub block_io_read: Option<u64>,
+    /// MB/s of 2.x (without effect yet).
+    pub block_io_write: Option<u64>,
+    /// Weight of 2.x (without effect yet).
+    pub blkio_weight: Option<u32>,
+    /// Finds the device that 2.x throttled (without effect yet).
+    pub general_path_to_all_tmp_dir: Option<PathBuf>,
+    /// Shares of 2.x (without effect yet).
+    pub cpu_shares: Option<u32>,
+    /// Webhooks and pings (without effect yet).
+    #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
+    pub notify: Apart,
+    /// The database of runs (without effect yet).
+    pub catalogue: Option<String>,
+    /// Where figures for Prometheus go (without effect yet).
+    #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
+    pub metrics: Apart,
+    /// Texts of messages (without effect yet).
+    #[serde(default)]
+    #[schemars(with = "serde_json::Value")]
+    pub templates: Apart,
+}
+
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `LEVEL [job] [time]: text`.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What `client_mail` gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LevelMessage {
+    /// Errors only.
+    Error,
+    /// The whole log.
+    Info,
+    /// The whole log.
+    Debug,
+}
+
+/// Limits of a job or a storage.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes a second to and from each storage; 0 for none.
+    pub net: Option<Size>,
+}
+
+/// The keys that every job may have.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// Its name, once in a config.
+    pub job: String,
+    /// What kind of source it has.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `no` switches it off.
+    pub enable: Option<bool>,
+    /// Names that this job had before; their copies count as its own.
+    #[serde(default)]
+    pub formerly: Vec<String>,
+    /// Words to pick jobs by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Where temporary files go.
+    pub tmp_dir: Option<PathBuf>,
+    /// The old spelling of `compress: gzip`, for sources that say nothing.
+    pub gzip: Option<bool>,
+    /// How artefacts are compressed.
+    pub compress: Option<Compress>,
+    /// What is checked after an upload.
+    pub verify: Option<Verify>,
+    /// The largest object that is written; what is longer is cut.
+    pub split: Option<Size>,
+    /// The job is stopped after this long.
+    pub job_timeout: Option<Span>,
+    /// Whether every storage must hold the copy.
+    pub require: Option<Require>,
+    /// When old copies go.
+    pub rotation: Option<Rotation>,
+    /// The old spelling of `rotation: after`.
+    pub safety_backup: Option<bool>,
+    /// Rotation never goes below this many copies.
+    pub min_copies: Option<u32>,
+    /// How long a storage may stay silent; 0 for ever.
+    pub timeout: Option<Span>,
+    /// How often a call to a storage is tried again.
+    pub retries: Option<u32>,
+    /// Limits for every storage of the job.
+    pub limits: Option<Limits>,
+    /// What it reads.
+    #[serde(default)]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    pub sources: Apart,
+    /// Where it stores.
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    #[serde(default)]
+    pub storages: Apart,
+}
+
+/// The keys that every source may have.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name, which becomes a folder on the storages.
+    pub name: Option<String>,
+    /// The old spelling of `compress: gzip`.
+    pub gzip: Option<bool>,
+    /// How its artefacts are compressed; wins over any `gzip`.
+    pub compress: Option<Compress>,
+}
+
+/// A source of `desc_files`.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSource {
+    /// Patterns of absolute paths; each match is one artefact.
+    #[serde(default)]
+    pub target: Vec<String>,
+    /// Another spelling of `target`.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// Patterns of paths that are left out; relative ones begin at each target.
+    #[serde(default)]
+    pub excludes: Vec<String>,
+}
+
+/// The keys that every storage of a job may have.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Its kind.
+    pub storage: Option<String>,
+    /// The storage of `main.storage_connects` that is meant.
+    pub storage_name: Option<String>,
+    /// What it is called in reports.
+    pub name: Option<String>,
+    /// `no` switches it off.
+    pub enable: Option<bool>,
+    /// How many copies it keeps.
+    #[serde(default)]
+    #[schemars(with = "Store")]
+    pub store: Apart,
+    /// When old copies go.
+    pub rotation: Option<Rotation>,
+    /// The old spelling of `rotation: after`.
+    pub safety_backup: Option<bool>,
+    /// Rotation never goes below this many copies.
+    pub min_copies: Option<u32>,
+    /// How long it may stay silent; 0 for ever.
+    pub timeout: Option<Span>,
+    /// How often a call is tried again.
+    pub retries: Option<u32>,
+    /// Its limits.
+    pub limits: Option<Limits>,
+    /// Several servers store here: the server's name becomes a folder.
+    pub shared: Option<bool>,
+}
+
+/// The keys of a `local` storage.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LocalStorage {
+    /// The folder, as an absolute path.
+    pub backup_dir: PathBuf,
+    /// The folder must lie on a mounted file system, not on the root one.
+    pub must_be_mounted: Option<bool>,
+}
+
+/// `store`: how many copies of each level are kept; 0 or nothing switches a level off.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Daily copies.
+    pub days: Option<u32>,
+    /// Weekly copies.
+    pub weeks: Option<u32>,
+    /// Monthly copies.
+    pub months: Option<u32>,
+    /// The old spelling of `months`.
+    pub month: Option<u32>,
+    /// The newest copies of all levels.
+    pub last: Option<u32>,
+}
+
+/// When old copies go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Rotation {
+    /// At most one before the new copy is stored, the rest after.
+    Before,
+    /// All after the new copy is stored and verified.
+    After,
+    /// Never.
+    None,
+}
+
+/// What is checked after an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verify {
+    /// Nothing but the storage's own answers.
+    None,
+    /// Every object is there with the right size.
+    List,
+    /// Every byte is read back.
+    Full,
+}
+
+/// When a target counts as backed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// Every storage holds it.
+    All,
+    /// One storage holds it.
+    Any,
+}
+
+/// A part of the tree that is read on its own.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Apart;
+
+impl<'de> Deserialize<'de> for Apart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}

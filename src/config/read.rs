@@ -1,0 +1,221 @@
+//! From nodes to the structs of [`crate::config::raw`], section by section: what is wrong in one
+//! does not hide what is wrong in the next.
+
+use crate::config::kinds::{self, Kind, STORAGES, Section, TYPES};
+use crate::config::node::{Entry, Node, Value};
+use crate::config::problem::{Problem, Problems, Severity};
+use crate::config::{Fetcher, de, merge, raw};
+
+/// A job with its defaults and named storages under it, not yet read.
+#[derive(Debug)]
+pub struct Draft {
+    /// The whole job.
+    pub node: Node,
+    /// Where it is in the tree: `jobs[2]`.
+    pub path: String,
+    /// What was wrong so far.
+    pub problems: Problems,
+}
+
+/// A job as read.
+#[derive(Debug)]
+pub struct Job {
+    /// The keys of its own; `None` if they cannot be read, or the type is not built.
+    pub keys: Option<raw::Job>,
+    /// Its sources, as far as they can be read.
+    pub sources: Vec<Source>,
+    /// Its storages that are built, as far as they can be read; also those that are off.
+    pub storages: Vec<Storage>,
+}
+
+/// A source as read.
+#[derive(Debug)]
+pub struct Source {
+    /// Where it is in the tree.
+    pub path: String,
+    /// As written, for the places of its keys.
+    pub node: Node,
+    /// What every source has.
+    pub common: raw::Source,
+    /// What its kind has.
+    pub files: raw::FilesSource,
+}
+
+/// A storage as read.
+#[derive(Debug)]
+pub struct Storage {
+    /// Where it is in the tree.
+    pub path: String,
+    /// As written, for the places of its keys.
+    pub node: Node,
+    /// What every storage has.
+    pub common: raw::Storage,
+    /// What its kind has.
+    pub local: raw::LocalStorage,
+    /// What it keeps.
+    pub store: raw::Store,
+}
+
+impl Draft {
+    pub(crate) fn new(main: &Node, job: &Node, path: String) -> Self {
+        let mut problems = Problems::default();
+        let node = merge::job(main, job, &path, &mut problems);
+        Self { node, path, problems }
+    }
+
+    /// Returns the job's name, if it has one that is written out.
+    pub fn name(&self) -> Option<&str> {
+        self.node.get("job").and_then(Node::text)
+    }
+
+    /// Returns the job's type as written.
+    pub fn type_word(&self) -> Option<&str> {
+        self.node.get("type").and_then(Node::text)
+    }
+
+    /// Returns the kind that the type names.
+    pub fn kind(&self) -> Option<&'static Kind> {
+        kinds::find(&self.node, "type", TYPES, "", &mut Problems::default())
+    }
+
+    /// Tells whether the job is switched off by a word that stands in the file.
+    pub fn is_off(&self) -> bool {
+        is_off(&self.node)
+    }
+
+    /// Fetches what lies elsewhere; not for storages that are off.
+    pub fn fetch(&mut self, fetcher: &mut Fetcher) {
+        fetcher.fill_job(&mut self.node, &self.path, &mut self.problems);
+    }
+
+    /// Reads everything; what is wrong is in the draft's problems then.
+    pub fn read(&mut self) -> Job {
+        let kind = kinds::find(&self.node, "type", TYPES, &self.path, &mut self.problems);
+        let is_built = kind.is_some_and(|kind| kind.built);
+        let keys = if is_built { self.keys() } else { None };
+        let sources = if is_built { self.sources() } else { Vec::new() };
+        let storages = self.storages(is_built);
+        Job { keys, sources, storages }
+    }
+
+    fn keys(&mut self) -> Option<raw::Job> {
+        let (path, problems) = (&self.path, &mut self.problems);
+        let mut own = self.node.clone();
+        kinds::screen(&mut own, Section::Job, path, problems);
+        screen_limits(&mut own, path, problems);
+        for key in ["job", "type"] {
+            if let Some(value) = own.get(key).filter(|value| value.is_pending()) {
+                let message = format!("`{key}` must be written out here");
+                problems.push(Problem::error(&value.mark, path, message));
+            }
+        }
+        de::read(&own, path, &[], problems)
+    }
+
+    fn sources(&mut self) -> Vec<Source> {
+        let nodes = self.list("sources", "source");
+        nodes.into_iter().filter_map(|(path, node)| self.source(path, node)).collect()
+    }
+
+    fn source(&mut self, path: String, mut node: Node) -> Option<Source> {
+        let problems = &mut self.problems;
+        kinds::screen(&mut node, Section::Source, &path, problems);
+        let fields = de::fields::<raw::Source>();
+        let (common, own) = split(&node, fields);
+        let files = de::read(&own, &path, fields, problems);
+        let common = de::read(&common, &path, &[], problems);
+        Some(Source { path, node, common: common?, files: files? })
+    }
+
+    fn storages(&mut self, is_built: bool) -> Vec<Storage> {
+        let nodes = self.list("storages", "storage");
+        let read = |(path, node)| self.storage(path, node, is_built);
+        nodes.into_iter().filter_map(read).collect()
+    }
+
+    fn storage(&mut self, path: String, mut node: Node, check: bool) -> Option<Storage> {
+        if node.get("storage_name").is_some() && node.get("storage").is_none() {
+            return None; // The name is unknown, and that was said.
+        }
+        let mut found = Problems::default();
+        let kind = kinds::find(&node, "storage", STORAGES, &path, &mut found);
+        let is_off = is_off(&node);
+        self.problems.extend(found.into_iter().map(|mut problem| {
+            if is_off && kind.is_some() {
+                problem.severity = Severity::Note;
+            }
+            problem
+        }));
+        if !kind.is_some_and(|kind| kind.built && check) {
+            return None;
+        }
+        let problems = &mut self.problems;
+        kinds::screen(&mut node, Section::Storage, &path, problems);
+        screen_limits(&mut node, &path, problems);
+        let fields = de::fields::<raw::Storage>();
+        let (common, own) = split(&node, fields);
+        let local = de::read(&own, &path, fields, problems);
+        let common: Option<raw::Storage> = de::read(&common, &path, &[], problems);
+        let store = match node.get("store") {
+            None => Some(raw::Store::default()),
+            Some(store) => de::read(store, &format!("{path}.store"), &[], problems),
+        };
+        Some(Storage { path, node, common: common?, local: local?, store: store? })
+    }
+
+    /// Returns the mappings of a list of the job with their paths.
+    fn list(&mut self, key: &str, one: &str) -> Vec<(String, Node)> {
+        let Some(list) = self.node.get(key).cloned() else {
+            let message = format!("`{key}` is missing: the job needs at least one {one}");
+            let mark = self.node.mark_of(key);
+            self.problems.push(Problem::error(mark, &self.path, message));
+            return Vec::new();
+        };
+        let items = merge::items(Some(&list));
+        if items.is_empty() {
+            let message = format!("`{key}` must be a list of at least one {one}");
+            self.problems.push(Problem::error(&list.mark, &self.path, message));
+        }
+        let mut nodes = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{}.{key}[{index}]", self.path);
+            if matches!(item.value, Value::Map(_)) {
+                nodes.push((path, item.clone()));
+                continue;
+            }
+            let message = format!("a {one} is a mapping, not {}", item.kind());
+            self.problems.push(Problem::error(&item.mark, &path, message));
+        }
+        nodes
+    }
+}
+
+/// Reads `main`.
+pub(crate) fn main(mut main: Node, problems: &mut Problems) -> Option<raw::Main> {
+    kinds::screen(&mut main, Section::Main, "main", problems);
+    screen_limits(&mut main, "main", problems);
+    kinds::note_without_effect(&main, problems);
+    merge::check(&main, problems);
+    de::read(&main, "main", &[], problems)
+}
+
+fn screen_limits(node: &mut Node, path: &str, problems: &mut Problems) {
+    let Value::Map(entries) = &mut node.value else { return };
+    if let Some(entry) = entries.iter_mut().find(|entry| entry.key == "limits") {
+        let path = format!("{path}.limits");
+        kinds::screen(&mut entry.value, Section::Limits, &path, problems);
+    }
+}
+
+fn is_off(node: &Node) -> bool {
+    let word = node.get("enable").and_then(Node::text).map(|text| text.trim().to_lowercase());
+    word.is_some_and(|word| ["no", "off", "false", "n"].contains(&word.as_str()))
+}
+
+/// Parts a mapping into the entries named by `fields` and the others.
+fn split(node: &Node, fields: &[&str]) -> (Node, Node) {
+    let (common, own): (Vec<Entry>, Vec<Entry>) =
+        node.entries().iter().cloned().partition(|entry| fields.contains(&entry.key.as_str()));
+    let mark = node.first_mark();
+    (Node::map(common, mark.clone()), Node::map(own, mark.clone()))
+}

@@ -1,0 +1,154 @@
+//! One storage of a job as a place with its layers and its rotation.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{Node, PENDING, Problem, Problems, Storage, raw};
+use crate::plan::job::Common;
+use crate::plan::resolve::is_absolute;
+use crate::plan::{Place, connect};
+use crate::retention::{Policy, Rotation};
+
+/// Resolves a storage that is on; `before` are the places that the job has already.
+///
+/// Returns `None` for one that is off, and for one with problems.
+pub(crate) fn resolve(
+    storage: &Storage,
+    job: &raw::Job,
+    common: Common,
+    before: &[Place],
+    problems: &mut Problems,
+) -> Option<Place> {
+    if storage.common.enable == Some(false) {
+        return None;
+    }
+    let (node, path) = (&storage.node, &storage.path);
+    let mut found = Problems::default();
+    let mut say = |key: &str, message: &str| {
+        found.push(Problem::error(node.mark_of(key), path, message));
+    };
+    let backup_dir: PathBuf = storage.local.backup_dir.components().collect();
+    if !is_absolute(&backup_dir) {
+        say("backup_dir", "`backup_dir` of a local storage must be an absolute path");
+    }
+    if backup_dir.components().any(|part| part.as_os_str() == "..") {
+        say("backup_dir", "`backup_dir` must not lead upwards (`..`)");
+    }
+    let location = backup_dir.display().to_string();
+    let fingerprint = fingerprint(KIND, &backup_dir);
+    let twin = before.iter().any(|place| place.fingerprint == fingerprint);
+    if twin && location != PENDING {
+        say("backup_dir", "another storage of this job stores in the same folder");
+    }
+    let name = storage.common.name.clone().unwrap_or_else(|| free_name(KIND, before));
+    if before.iter().any(|place| place.name == name) {
+        say("name", "another storage of this job has the same name");
+    }
+    let policy = policy(storage, job, &mut found);
+    let failed = found.has_errors();
+    problems.extend(found);
+    let policy = policy.filter(|_| !failed)?;
+    let limits = [storage.common.limits, job.limits];
+    let net = limits.into_iter().flatten().find_map(|limits| limits.net).or(common.net);
+    let timeout = storage.common.timeout.or(job.timeout).map_or(TIMEOUT, |span| span.0);
+    let layers = connect::Layers {
+        name: &name,
+        retries: storage.common.retries.or(job.retries).unwrap_or(RETRIES),
+        timeout: Some(timeout).filter(|timeout| !timeout.is_zero()),
+        bytes_per_sec: net.map(|net| net.0).filter(|net| *net > 0),
+    };
+    let must_be_mounted = storage.local.must_be_mounted.unwrap_or(false);
+    let storage_itself = connect::local(&name, &backup_dir, must_be_mounted);
+    Some(Place {
+        storage: connect::layered(storage_itself, &layers),
+        name,
+        kind: KIND,
+        location,
+        policy,
+        shared: storage.common.shared.unwrap_or(false),
+        fingerprint,
+    })
+}
+
+/// What a storage keeps; `None` when it cannot be told.
+fn policy(storage: &Storage, job: &raw::Job, problems: &mut Problems) -> Option<Policy> {
+    let (node, path, store) = (&storage.node, &storage.path, storage.store);
+    let store_node = node.get("store").unwrap_or(node);
+    if let (Some(months), Some(month)) = (store.months, store.month)
+        && months != month
+    {
+        let message = "`months` and `month` are the same setting";
+        problems.push(Problem::error(store_node.mark_of("month"), path, message));
+        return None;
+    }
+    let months = store.months.or(store.month).unwrap_or(0);
+    let (days, weeks) = (store.days.unwrap_or(0), store.weeks.unwrap_or(0));
+    let last = store.last.unwrap_or(0);
+    if [days, weeks, months, last] == [0; 4] && job.enable != Some(false) {
+        let message =
+            "the job would store nothing here: `store` sets no days, weeks, months or last";
+        let hint = "set how many copies to keep; if nothing is to be stored, say `enable: no`";
+        let problem = Problem::error(node.mark_of("store"), path, message);
+        problems.push(problem.with_hint(hint));
+        return None;
+    }
+    let min_copies = storage.common.min_copies.or(job.min_copies).unwrap_or(MIN_COPIES);
+    if min_copies == 0 {
+        let message = "`min_copies: 0` lets rotation remove the last good copy of this storage";
+        problems.push(Problem::note(node.mark_of("min_copies"), path, message));
+    }
+    let of_storage = (storage.common.rotation, storage.common.safety_backup);
+    let rotation = match rotation(of_storage, node, path, problems)? {
+        Some(rotation) => rotation,
+        None => {
+            let of_job = (job.rotation, job.safety_backup);
+            rotation(of_job, node, path, problems)?.unwrap_or_default()
+        }
+    };
+    Some(Policy { days, weeks, months, last, min_copies, rotation })
+}
+
+type Spelled = (Option<raw::Rotation>, Option<bool>);
+
+/// Joins `rotation` and its old spelling; the inner `None` means that neither is set.
+#[allow(clippy::option_option)]
+fn rotation(
+    (rotation, safety): Spelled,
+    node: &Node,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Option<Rotation>> {
+    let old = safety.map(|safety| if safety { Rotation::After } else { Rotation::Before });
+    let new = rotation.map(|rotation| match rotation {
+        raw::Rotation::Before => Rotation::Before,
+        raw::Rotation::After => Rotation::After,
+        raw::Rotation::None => Rotation::None,
+    });
+    let contradict = matches!((new, safety), (Some(new), Some(true)) if new != Rotation::After);
+    if contradict {
+        let message = "`safety_backup: yes` means `rotation: after`, but `rotation` says otherwise";
+        problems.push(Problem::error(node.mark_of("safety_backup"), path, message));
+        return None;
+    }
+    Some(new.or(old))
+}
+
+fn free_name(kind: &str, before: &[Place]) -> String {
+    let taken = |name: &str| before.iter().any(|place| place.name == name);
+    let numbered = (2..).map(|number| format!("{kind}-{number}"));
+    let mut names = std::iter::once(kind.to_owned()).chain(numbered);
+    names.find(|name| !taken(name)).unwrap_or_default()
+}
+
+/// Tells a folder from every other one: 16 hex digits of a hash over kind and location.
+fn fingerprint(kind: &str, location: &Path) -> String {
+    let mut hash = blake3::Hasher::new();
+    hash.update(kind.as_bytes()).update(&[0]);
+    hash.update(std::os::unix::ffi::OsStrExt::as_bytes(location.as_os_str()));
+    hash.finalize().to_hex()[..16].to_owned()
+}
+
+const KIND: &str = "local";
+const TIMEOUT: Duration = Duration::from_secs(300);
+const RETRIES: u32 = 3;
+const MIN_COPIES: u32 = 1;

@@ -1,0 +1,187 @@
+//! From a config to a plan: what the sections mean together, decided once.
+//!
+//! An error in `main`, in an include or in the outline stops everything; an error in a job makes
+//! that job a broken one.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::{Config, Draft, Fetcher, Node, PENDING, Problem, Problems, raw};
+use crate::plan::job::{self, Common};
+use crate::plan::{Broken, Entry, Group, Main, Plan};
+
+/// For which jobs values are fetched from where they lie.
+#[derive(Clone, Copy)]
+pub enum Fetch<'a> {
+    /// For none: placeholders stand in their places; nothing that is resolved so may run.
+    Never,
+    /// For all that are not switched off.
+    All,
+    /// For those of which this is true, by name and group.
+    Jobs(&'a dyn Fn(&str, Option<Group>) -> bool),
+}
+
+/// Resolves a config.
+///
+/// Errors: every problem of the whole tree, when one of them stops everything.
+pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
+    let survey = survey(config, fetch);
+    match survey.plan {
+        Some(plan) if !survey.stops => Ok(plan),
+        _ => Err(survey.problems),
+    }
+}
+
+/// Finds every problem and note of a config without fetching anything.
+///
+/// What is not built in this version is said once, with all places where it is used.
+pub fn problems(config: &Config) -> Problems {
+    survey(config, Fetch::Never).problems.merged()
+}
+
+/// Returns the group that jobs of a type run in.
+pub fn group_of(kind: &str) -> Option<Group> {
+    match kind {
+        "desc_files" | "inc_files" => Some(Group::Files),
+        "external" | "command" => Some(Group::External),
+        "mysql"
+        | "mysql_xtrabackup"
+        | "postgresql"
+        | "postgresql_basebackup"
+        | "mongodb"
+        | "redis"
+        | "sqlite" => Some(Group::Databases),
+        _ => None,
+    }
+}
+
+struct Survey {
+    plan: Option<Plan>,
+    problems: Problems,
+    stops: bool,
+}
+
+fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
+    let mut fetcher = Fetcher::new(config);
+    let mut problems = config.problems().clone();
+    let for_main = if matches!(fetch, Fetch::Never) { None } else { Some(&mut fetcher) };
+    let raw = config.read_main(for_main, &mut problems);
+    let net = raw.as_ref().and_then(|main| main.limits?.net);
+    let main = raw.and_then(|raw| main(config.main(), raw, &mut problems));
+    let stops = main.is_none() || problems.has_errors();
+    let notes: Vec<String> = problems.notes().map(Problem::brief).collect();
+    let mut seen = Seen::default();
+    let mut jobs = Vec::new();
+    for index in 0..config.jobs().len() {
+        let mut draft = config.draft(index);
+        let group = draft.kind().and_then(|kind| group_of(kind.name));
+        let wanted = match fetch {
+            Fetch::Never => false,
+            Fetch::All => true,
+            Fetch::Jobs(wanted) => draft.name().is_some_and(|name| wanted(name, group)),
+        };
+        if wanted && !draft.is_off() {
+            draft.fetch(&mut fetcher);
+        }
+        let entry = entry(&mut draft, group, Common { net }, &mut seen);
+        problems.extend(draft.problems);
+        jobs.push(entry);
+    }
+    let secret_env = config.env_names();
+    let plan = main.map(|main| Plan { main: Main { notes, ..main }, jobs, secret_env });
+    Survey { plan, problems, stops }
+}
+
+/// What earlier jobs of the config have taken.
+#[derive(Default)]
+pub(crate) struct Seen {
+    names: HashMap<String, String>,
+    /// Who stores where: folder, source and pattern, with the job that was first.
+    pub(crate) folders: HashMap<(String, Option<String>, String), String>,
+}
+
+fn entry(draft: &mut Draft, group: Option<Group>, common: Common, seen: &mut Seen) -> Entry {
+    check_name(draft, seen);
+    let job = job::resolve(draft, group, common, seen);
+    match job {
+        Some(mut job) if !draft.problems.has_errors() => {
+            job.notes = draft.problems.notes().map(Problem::brief).collect();
+            Entry::Job(Box::new(job))
+        }
+        _ => Entry::Broken(Broken {
+            name: draft.name().unwrap_or(&draft.path).to_owned(),
+            kind: draft.type_word().unwrap_or_default().to_owned(),
+            group,
+            enabled: !draft.is_off(),
+            problems: draft.problems.errors().map(Problem::to_string).collect(),
+        }),
+    }
+}
+
+/// Checks that a name can be asked for on the command line and means one job.
+fn check_name(draft: &mut Draft, seen: &mut Seen) {
+    let Some(name) = draft.name().map(str::to_owned) else { return };
+    let Some(node) = draft.node.get("job") else { return };
+    let mut say = |message: String| {
+        draft.problems.push(Problem::error(&node.mark, &draft.path, message));
+    };
+    if RESERVED.contains(&name.as_str()) {
+        say(format!("a job cannot be called `{name}`: `start {name}` means a group of jobs"));
+    }
+    if name.chars().any(char::is_control) || name.starts_with('-') || name.trim() != name {
+        say("a job's name has no line breaks or spaces around it, and no dash in front".to_owned());
+    }
+    if let Some(first) = seen.names.get(&name) {
+        say(format!("there is another job `{name}`, in {first}"));
+    } else {
+        seen.names.insert(name, node.mark.origin());
+    }
+}
+
+fn main(node: &Node, raw: raw::Main, problems: &mut Problems) -> Option<Main> {
+    let mut good = true;
+    let mut say = |key: &str, message: String| {
+        problems.push(Problem::error(node.mark_of(key), "main", message));
+        good = false;
+    };
+    if raw.log_file.is_some() && raw.log_file_name.is_some() && raw.log_file != raw.log_file_name {
+        say("log_file_name", "`log_file` and `log_file_name` are the same setting".to_owned());
+    }
+    let wait = [raw.lock_wait, raw.loop_timeout].map(|span| span.map(|span| span.0));
+    if let [Some(new), Some(old)] = wait
+        && new != old
+    {
+        say("loop_timeout", "`lock_wait` and `loop_timeout` are the same setting".to_owned());
+    }
+    let log_file = raw.log_file.or(raw.log_file_name);
+    let state_dir = raw.state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR));
+    for (key, path) in [("log_file", log_file.as_deref()), ("state_dir", Some(&*state_dir))] {
+        if path.is_some_and(|path| !path.is_absolute()) {
+            let key = if node.get(key).is_some() { key } else { "log_file_name" };
+            say(key, format!("`{key}` must be an absolute path"));
+        }
+    }
+    let names: BTreeSet<&str> =
+        raw.formerly.iter().map(String::as_str).chain([raw.server_name.as_str()]).collect();
+    if names.iter().any(|name| name.chars().any(char::is_control)) {
+        say("server_name", "a server's name is one line of text".to_owned());
+    }
+    good.then(|| Main {
+        server_name: raw.server_name,
+        formerly: raw.formerly,
+        state_dir,
+        lock_wait: wait.into_iter().flatten().next().unwrap_or(Duration::ZERO),
+        log_file,
+        log_json: raw.log_format == Some(raw::LogFormat::Json),
+        notes: Vec::new(),
+    })
+}
+
+/// Tells whether a path leads to one place wherever the program is started.
+pub(crate) fn is_absolute(path: &Path) -> bool {
+    path.is_absolute() || path == Path::new(PENDING)
+}
+
+const RESERVED: [&str; 4] = ["all", "files", "databases", "external"];
+const STATE_DIR: &str = "/var/lib/nxs-backup";

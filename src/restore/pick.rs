@@ -1,0 +1,136 @@
+//! What to bring back: the newest artefact of each target that is not after a moment.
+
+use std::collections::BTreeMap;
+
+use globset::GlobMatcher;
+use jiff::Timestamp;
+
+use crate::base::ArtefactId;
+use crate::catalogue::{Manifest, Outcome};
+use crate::restore::holdings::{Held, Holdings};
+use crate::run::Selection;
+
+/// What a restore asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Want {
+    /// Only targets that match.
+    pub target: Option<GlobMatcher>,
+    /// The newest not after this moment.
+    pub at: Option<Timestamp>,
+    /// Exactly this artefact.
+    pub id: Option<ArtefactId>,
+}
+
+/// One artefact and every storage that has it.
+pub struct Choice<'a> {
+    /// What it is; each storage has its own manifest with its own keys.
+    pub manifest: &'a Manifest,
+    /// Where it lies, whole copies first.
+    pub held: Vec<Held<'a>>,
+}
+
+/// Nothing fits.
+#[derive(Debug, thiserror::Error)]
+pub enum NothingFound {
+    /// There is no copy at all of what was asked for.
+    #[error("no backup of {0} was found")]
+    None(String),
+    /// There are copies, but all are younger than the moment.
+    #[error("no backup is as old as {at}; the oldest is of {oldest}")]
+    TooYoung {
+        /// The moment that was asked for.
+        at: Timestamp,
+        /// The start of the oldest copy.
+        oldest: Timestamp,
+    },
+    /// No artefact has this id.
+    #[error("no backup has the id {0}; `list` shows the ids")]
+    Id(ArtefactId),
+}
+
+/// Chooses for each identity the newest artefact that fits.
+///
+/// Errors: [`NothingFound`].
+pub fn pick<'a>(
+    holdings: &'a Holdings<'a>,
+    selection: &Selection,
+    want: &Want,
+    asked_for: &str,
+) -> Result<Vec<Choice<'a>>, NothingFound> {
+    let fits = |held: &Held<'_>| {
+        let manifest = &held.stored.manifest;
+        let wanted = want.target.as_ref();
+        wanted.is_none_or(|glob| glob.is_match(crate::base::display(&manifest.target)))
+    };
+    let held: Vec<Held<'a>> = match &want.id {
+        Some(id) => holdings.copies().filter(|held| held.stored.manifest.id == *id).collect(),
+        None => holdings.selected(selection).into_iter().filter(fits).collect(),
+    };
+    if let (Some(id), true) = (&want.id, held.is_empty()) {
+        return Err(NothingFound::Id(id.clone()));
+    }
+    let Some(oldest) = held.iter().map(|held| held.stored.manifest.started).min() else {
+        return Err(NothingFound::None(asked_for.to_owned()));
+    };
+    let moment = want.at.filter(|_| want.id.is_none());
+    let choices = newest_of_each(held, moment);
+    match (choices.is_empty(), moment) {
+        (true, Some(at)) => Err(NothingFound::TooYoung { at, oldest }),
+        _ => Ok(choices),
+    }
+}
+
+type Identity<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
+
+fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>> {
+    let mut newest: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
+    for held in held {
+        let manifest = &held.stored.manifest;
+        if at.is_some_and(|at| manifest.started > at) {
+            continue;
+        }
+        let job = held.job.map_or(manifest.job.as_str(), |job| &job.name);
+        let key = (&*manifest.server_name, job, manifest.source.as_deref(), &*manifest.target);
+        let group = newest.entry(key).or_default();
+        match group.first().map(|first| &first.stored.manifest) {
+            Some(best) if best.id == manifest.id => group.push(held),
+            Some(best) if !is_better(&held, group, best) => {}
+            _ => *group = vec![held],
+        }
+    }
+    newest.into_values().map(choice).collect()
+}
+
+/// A younger copy is better, unless nothing of it is left.
+fn is_better(held: &Held<'_>, group: &[Held<'_>], best: &Manifest) -> bool {
+    let whole = group.iter().any(|held| held.stored.intact);
+    match (held.stored.intact, whole) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => (held.stored.manifest.started, &held.stored.manifest.id) > (best.started, &best.id),
+    }
+}
+
+fn choice(mut held: Vec<Held<'_>>) -> Choice<'_> {
+    held.sort_by_key(|held| (!held.stored.intact, held.place.kind != "local"));
+    Choice { manifest: &held[0].stored.manifest, held }
+}
+
+impl Choice<'_> {
+    /// Tells what a person should know before relying on it.
+    pub fn caveats(&self) -> Vec<String> {
+        let mut caveats = Vec::new();
+        let target = crate::base::display(&self.manifest.target);
+        if self.manifest.result == Outcome::Partial {
+            let missing = self.manifest.warnings.unreadable.count;
+            caveats.push(format!("{target}: {missing} files could not be read when it was made"));
+        }
+        if self.manifest.shrunken {
+            caveats.push(format!("{target}: this copy is much smaller than those before it"));
+        }
+        if self.held.iter().all(|held| !held.stored.intact) {
+            caveats.push(format!("{target}: objects of this copy are missing or cut short"));
+        }
+        caveats
+    }
+}

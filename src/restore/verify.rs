@@ -1,0 +1,84 @@
+//! Whether a copy is what its manifest says: by size, or byte by byte.
+
+use serde::Serialize;
+
+use crate::base::{Cancel, chain};
+use crate::catalogue::Segment;
+use crate::plan::Verify;
+use crate::restore::apply::Checked;
+use crate::restore::holdings::Held;
+use crate::run::deliver::check;
+
+/// How thoroughly to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Objects and sizes.
+    Quick,
+    /// Every byte against every digest, decompressed too.
+    Full,
+}
+
+/// What was found of one copy.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// The storage.
+    pub storage: String,
+    /// The artefact.
+    pub id: String,
+    /// Its job.
+    pub job: String,
+    /// Its target.
+    pub target: String,
+    /// Its first object.
+    pub key: String,
+    /// What is wrong; nothing when it is well.
+    pub problem: Option<String>,
+}
+
+/// Looks at one copy.
+///
+/// Errors: none; what is wrong is in the finding.
+pub async fn verify(held: &Held<'_>, depth: Depth, cancel: &Cancel) -> Finding {
+    let manifest = &held.stored.manifest;
+    let problem = match depth {
+        _ if cancel.is_cancelled() => Some("not looked at: interrupted".to_owned()),
+        _ if !held.stored.intact => {
+            let known = held.stored.problem.clone();
+            Some(known.unwrap_or_else(|| "its objects are not as the manifest says".into()))
+        }
+        Depth::Quick => None,
+        Depth::Full => full(held).await.err(),
+    };
+    Finding {
+        storage: held.place.name.clone(),
+        id: manifest.id.to_string(),
+        job: manifest.job.clone(),
+        target: crate::base::display(&manifest.target),
+        key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
+        problem,
+    }
+}
+
+async fn full(held: &Held<'_>) -> Result<(), String> {
+    let manifest = &held.stored.manifest;
+    let mut checked = Checked::open(held);
+    let mut raw = checked.take();
+    let mut raw_bytes = 0;
+    while let Some(chunk) = raw.next().await.map_err(|error| chain(&error))? {
+        raw_bytes += chunk.len() as u64;
+    }
+    if raw_bytes != manifest.raw_bytes {
+        return Err(format!("{raw_bytes} raw bytes instead of {}", manifest.raw_bytes));
+    }
+    checked.compare(manifest).await.map_err(|error| chain(&error))?;
+    let index = manifest.index.iter().map(|index| Segment {
+        key: index.key.clone(),
+        bytes: index.bytes,
+        sha256: index.sha256.clone(),
+    });
+    let objects: Vec<Segment> = match manifest.segments.as_slice() {
+        [_one] => index.collect(),
+        several => several.iter().cloned().chain(index).collect(),
+    };
+    check(&*held.place.storage, &objects, Verify::Full).await.map_err(|error| chain(&error))
+}

@@ -1,0 +1,42 @@
+//! A storage that missed an artefact gets it from one that has it, in the same run.
+
+use tracing::info;
+
+use crate::base::chain;
+use crate::catalogue::joined;
+use crate::run::Run;
+use crate::run::deliver::put_segments;
+use crate::run::store::{Artefact, Sealed, seal_pieces};
+
+/// Tries once for every storage that failed while another holds the artefact.
+pub(crate) async fn fill(run: &Run<'_>, artefact: &Artefact, sealed: &mut [Sealed<'_>]) {
+    let good =
+        sealed.iter().find_map(|(due, outcome)| Some((due.place, outcome.as_ref().ok()?.clone())));
+    let Some((from, manifest)) = good else { return };
+    for (due, outcome) in sealed.iter_mut() {
+        let Err(failure) = outcome else { continue };
+        if run.scene.env.cancel.is_cancelled() {
+            return;
+        }
+        info!("'{}' missed it ({}); copying from '{}'", due.place.name, chain(failure), from.name);
+        let copied = async {
+            let pieces = put_segments(due, joined(&from.storage, &manifest.segments), run).await?;
+            seal_pieces(run, due, pieces, artefact).await
+        };
+        match copied.await {
+            Ok(manifest) => {
+                let first = format!(
+                    "the first try failed: {}; copied from '{}'",
+                    chain(failure),
+                    from.name
+                );
+                due.report.warnings.push(first);
+                *outcome = Ok(manifest);
+            }
+            Err(again) => {
+                let second = format!("copying from '{}' failed too: {}", from.name, chain(&again));
+                due.report.warnings.push(second);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One target as one stream: opened, packed, framed, with digests on both sides.
+
+use std::sync::Arc;
+
+use crate::archive::{IndexWriter, PackOptions, Packed, pack};
+use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
+use crate::run::Run;
+use crate::run::items::Item;
+use crate::stream::{self, ByteStream, Frames, Payload, Pending, compress};
+
+/// The stored bytes of a target on their way, and what will be known of them at the end.
+pub(crate) struct Flow {
+    /// Compressed bytes, as they are to be stored.
+    pub(crate) stream: ByteStream,
+    frames: Pending<Frames>,
+    blake3: Pending<Digest>,
+    sha256: Pending<Digest>,
+    packed: Option<Pending<Packed>>,
+}
+
+/// What is known of a target once all its bytes went through.
+pub(crate) struct Facts {
+    pub(crate) frames: Frames,
+    /// Of the raw bytes.
+    pub(crate) blake3: Digest,
+    /// Of the stored bytes.
+    pub(crate) sha256: Digest,
+    pub(crate) files: Option<u64>,
+    pub(crate) warnings: Warnings,
+    /// The index of a tree, still without its map of frames.
+    pub(crate) index: Option<IndexWriter>,
+}
+
+impl Flow {
+    /// Opens the target and sets the stages going.
+    ///
+    /// Errors: those of the source, and of making a temporary file for the index.
+    pub(crate) async fn open(
+        item: &Item<'_>,
+        id: &ArtefactId,
+        expected_bytes: Option<u64>,
+        run: &Run<'_>,
+    ) -> Result<Self, BoxError> {
+        let progress = progress_of(item, expected_bytes, run);
+        let (raw, packed) = match item.source.source.open(&item.target).await? {
+            Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
+            Payload::Tree(tree) => {
+                let index = IndexWriter::create(&run.scene.job.tmp_dir, id)?;
+                let cancel = run.scene.env.cancel.clone();
+                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
+                (raw, Some(packed))
+            }
+        };
+        let (raw, blake3) = stream::blake3(raw);
+        let (framed, frames) = compress(raw, item.source.compression);
+        let (stream, sha256) = stream::sha256(framed);
+        Ok(Self { stream, frames, blake3, sha256, packed })
+    }
+
+    /// Splits off the stream from what will be known.
+    pub(crate) fn take_stream(&mut self) -> ByteStream {
+        std::mem::replace(&mut self.stream, ByteStream::from_bytes(""))
+    }
+
+    /// Waits for what is known at the end.
+    ///
+    /// Errors: when any stage did not reach the end; the stream itself tells why.
+    pub(crate) async fn facts(self) -> Result<Facts, stream::Error> {
+        let packed = match self.packed {
+            Some(packed) => Some(packed.get().await?),
+            None => None,
+        };
+        let (files, warnings, index) = match packed {
+            Some(packed) => (Some(packed.files), packed.warnings, Some(packed.index)),
+            None => (None, Warnings::default(), None),
+        };
+        let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
+        Ok(Facts { frames: self.frames.get().await?, blake3, sha256, files, warnings, index })
+    }
+}
+
+/// Tells the watcher how many raw bytes went through.
+fn progress_of(
+    item: &Item<'_>,
+    expected_bytes: Option<u64>,
+    run: &Run<'_>,
+) -> Arc<dyn Fn(u64) + Send + Sync> {
+    let watcher = run.scene.env.watcher.clone();
+    let what = format!("{}: {}", run.scene.job.name, crate::base::display(&item.target.name));
+    let progress = Progress { what, done_bytes: 0, expected_bytes };
+    Arc::new(move |done_bytes| {
+        watcher.advanced(&Progress { done_bytes, ..progress.clone() });
+    })
+}

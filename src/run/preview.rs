@@ -1,0 +1,171 @@
+//! What a run would do now: which copies, where to, what would be removed and why. Writes nothing.
+
+use serde::Serialize;
+
+use crate::base::{Key, Level};
+use crate::plan::Job;
+use crate::report::{JobReport, PlaceOutcome, PlaceReport};
+use crate::retention::{self, Copy, Moment};
+use crate::run::items::{self, Item};
+use crate::run::rotate::as_copy;
+use crate::run::shelf::{Due, Shelf};
+use crate::run::{Env, Scene};
+
+/// What a run of one job would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// The job's name.
+    pub job: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its targets in order.
+    pub targets: Vec<PreviewTarget>,
+    /// What would fail: a glob without a match, a config error.
+    pub errors: Vec<String>,
+    /// What is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// What would happen to one target.
+#[derive(Clone, Debug, Serialize)]
+pub struct PreviewTarget {
+    /// The source's name, where it has one.
+    pub source: Option<String>,
+    /// The target, escaped by [`crate::base::text`].
+    pub target: String,
+    /// Each storage.
+    pub places: Vec<PreviewPlace>,
+}
+
+/// What would happen to one target on one storage.
+#[derive(Clone, Debug, Serialize)]
+pub struct PreviewPlace {
+    /// The storage's name.
+    pub place: String,
+    /// Where it is.
+    pub location: String,
+    /// The new copy; nothing where none is due.
+    pub new: Option<NewCopy>,
+    /// Why there would be no new copy.
+    pub no_copy: Option<String>,
+    /// Whether that is a failure.
+    pub failed: bool,
+    /// Copies that would go: key and reason, in the order in which they would go.
+    pub removes: Vec<(String, String)>,
+    /// How many copies would be there afterwards.
+    pub copies: usize,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
+}
+
+/// A copy that would be made.
+#[derive(Clone, Debug, Serialize)]
+pub struct NewCopy {
+    /// Its first object.
+    pub key: Key,
+    /// Its level.
+    pub level: Level,
+}
+
+/// Looks what a run of `job` would do now, taking for granted that everything goes well.
+pub async fn preview(job: &Job, env: &Env) -> Preview {
+    let started = env.clock.now();
+    let mut report = JobReport::start(&job.name, job.kind, started.timestamp());
+    let mut targets = Vec::new();
+    if job.enabled {
+        let scene = Scene { job, env, started };
+        let items = items::of(job, env, &mut report).await;
+        let shelves = Shelf::inspect_all(job, env).await;
+        for item in &items {
+            targets.push(target(item, &shelves, &scene).await);
+        }
+    } else {
+        report.notes.push("`enable: no`: nothing would be done".into());
+    }
+    let clashes = report.targets.into_iter().flat_map(|clash| {
+        clash.errors.into_iter().map(move |error| format!("{}: {error}", clash.target))
+    });
+    Preview {
+        job: report.job,
+        kind: report.kind,
+        targets,
+        errors: report.errors.into_iter().chain(clashes).collect(),
+        notes: report.notes,
+    }
+}
+
+async fn target(item: &Item<'_>, shelves: &[Shelf<'_>], scene: &Scene<'_>) -> PreviewTarget {
+    let mut places = Vec::new();
+    for shelf in shelves {
+        places.push(match shelf.prepare(item, scene).await {
+            Ok(due) => with_copy(due, scene),
+            Err(report) => without_copy(report, &shelf.place.location),
+        });
+    }
+    PreviewTarget { source: item.source.name.clone(), target: item.target.name.clone(), places }
+}
+
+fn without_copy(report: PlaceReport, location: &str) -> PreviewPlace {
+    let failed = matches!(report.outcome, PlaceOutcome::Failed(_));
+    let (PlaceOutcome::Skipped(why) | PlaceOutcome::Failed(why)) = report.outcome else {
+        unreachable!("nothing was stored")
+    };
+    PreviewPlace {
+        place: report.place,
+        location: location.to_owned(),
+        new: None,
+        no_copy: Some(why),
+        failed,
+        removes: Vec::new(),
+        copies: 0,
+        warnings: report.warnings,
+    }
+}
+
+fn with_copy(due: Due<'_>, scene: &Scene<'_>) -> PreviewPlace {
+    let mut copies: Vec<Copy> = due.stored.iter().filter_map(as_copy).collect();
+    let policy = &due.place.policy;
+    let mut verdict =
+        retention::decide(&copies, policy, &scene.started, Moment::Before { level: due.level });
+    copies.retain(|copy| verdict.delete.iter().all(|(id, _)| *id != copy.id));
+    let new = imagined(&copies, due.level, scene);
+    let made = new.id.clone();
+    copies.push(new);
+    let after = retention::decide(&copies, policy, &scene.started, Moment::After { made: &made });
+    verdict.delete.extend(after.delete);
+    let key_of = |id| {
+        let held = due.stored.iter().find(|stored| stored.manifest.id == id);
+        held.map_or(id.to_string(), |stored| stored.manifest.segments[0].key.to_string())
+    };
+    PreviewPlace {
+        place: due.place.name.clone(),
+        location: due.place.location.clone(),
+        copies: due.stored.len() + 1 - verdict.delete.len(),
+        removes: verdict
+            .delete
+            .into_iter()
+            .map(|(id, why)| (key_of(id), why.to_string()))
+            .collect(),
+        new: Some(NewCopy { key: due.key, level: due.level }),
+        no_copy: None,
+        failed: false,
+        warnings: due.report.warnings.into_iter().chain(verdict.held).collect(),
+    }
+}
+
+/// The copy that the run would make, as large as the newest one.
+fn imagined(copies: &[Copy], level: Level, scene: &Scene<'_>) -> Copy {
+    let newest = copies.iter().max_by_key(|copy| copy.started);
+    Copy {
+        id: crate::base::ArtefactId::from_text("the new copy"),
+        level,
+        started: scene.started.timestamp(),
+        day: scene.started.date(),
+        raw_bytes: newest.map_or(0, |copy| copy.raw_bytes),
+        complete: true,
+        shrunken: false,
+        pinned: false,
+        intact: true,
+    }
+}

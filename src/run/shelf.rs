@@ -1,0 +1,276 @@
+//! A storage as one run sees it: claimed for this server, asked what it holds of a target.
+
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::base::{Key, Level, chain};
+use crate::catalogue::{MARKER, Names, manifest_key};
+use crate::catalogue::{Stored, Survey, identity_matches, survey};
+use crate::plan::{Job, Place};
+use crate::report::{PlaceOutcome, PlaceReport};
+use crate::retention::{self, Copy};
+use crate::run::items::Item;
+use crate::run::memory;
+use crate::run::rotate::as_copy;
+use crate::run::sweep;
+use crate::run::{Env, Scene};
+use crate::storages::{Kind, Result, Storage};
+use crate::stream::ByteStream;
+
+/// A storage of the job, and whether this run may use it.
+pub(crate) struct Shelf<'a> {
+    pub(crate) place: &'a Place,
+    /// Why nothing can be stored there in this scene.
+    trouble: Option<String>,
+}
+
+/// A storage on which a copy of one target is due.
+pub(crate) struct Due<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) level: Level,
+    /// The first object of the new artefact.
+    pub(crate) key: Key,
+    pub(crate) manifest_key: Key,
+    /// What is there of this identity.
+    pub(crate) stored: Vec<Stored>,
+    /// Whether the storage let itself be listed.
+    pub(crate) listed: bool,
+    pub(crate) report: PlaceReport,
+}
+
+impl<'a> Shelf<'a> {
+    /// Makes sure that every storage of `job` is there and is ours, and marks new ones.
+    pub(crate) async fn claim_all(job: &'a Job, env: &Env) -> Vec<Self> {
+        Self::all(job, env, true).await
+    }
+
+    /// Makes sure that every storage of `job` is there and is nobody else's; writes nothing.
+    pub(crate) async fn inspect_all(job: &'a Job, env: &Env) -> Vec<Self> {
+        Self::all(job, env, false).await
+    }
+
+    async fn all(job: &'a Job, env: &Env, mark: bool) -> Vec<Self> {
+        let claims = job.places.iter().map(|place| async move {
+            Self { place, trouble: claim(place, env, mark).await.err() }
+        });
+        let shelves = join_all(claims).await;
+        for (place, trouble) in shelves.iter().filter_map(|s| Some((s.place, s.trouble.as_ref()?)))
+        {
+            warn!("'{}' takes no part: {trouble}", place.name);
+        }
+        shelves
+    }
+
+    /// Asks the storage what it holds of `item`, and decides whether and as what a copy is due.
+    ///
+    /// Errors: the finished report of a storage that takes no copy.
+    pub(crate) async fn prepare(
+        &self,
+        item: &Item<'_>,
+        scene: &Scene<'_>,
+    ) -> std::result::Result<Due<'a>, PlaceReport> {
+        let report = PlaceReport::of(&self.place.name);
+        if let Some(trouble) = &self.trouble {
+            return Err(report.with(PlaceOutcome::Failed(trouble.clone())));
+        }
+        match self.look(item, scene, report.clone()).await {
+            Ok(Ok(due)) => Ok(due),
+            Ok(Err(report)) => Err(report),
+            Err(error) => Err(report.with(PlaceOutcome::Failed(chain(&error)))),
+        }
+    }
+
+    async fn look(
+        &self,
+        item: &Item<'_>,
+        scene: &Scene<'_>,
+        mut report: PlaceReport,
+    ) -> Result<std::result::Result<Due<'a>, PlaceReport>> {
+        let place = self.place;
+        let names = item.names(server_folder(place, scene.env));
+        let Some(survey) = holdings(place, item, &names, scene).await? else {
+            return self.look_unlisted(&names, scene, report).await;
+        };
+        report.note_troubles(&survey, scene);
+        let copies: Vec<Copy> = survey.copies.iter().filter_map(as_copy).collect();
+        let Some(level) = retention::level(&copies, &place.policy, &scene.started) else {
+            return Ok(Err(report.nothing_due()));
+        };
+        let key = survey.free_key(&names, level, scene.started.datetime());
+        let manifest_key = manifest_key(&key);
+        let stored = survey.copies;
+        Ok(Ok(Due { place, level, key, manifest_key, stored, listed: true, report }))
+    }
+
+    async fn look_unlisted(
+        &self,
+        names: &Names,
+        scene: &Scene<'_>,
+        report: PlaceReport,
+    ) -> Result<std::result::Result<Due<'a>, PlaceReport>> {
+        let place = self.place;
+        let state = &scene.env.state_dir;
+        let Some(level) = memory::level(state, place, names, &scene.started) else {
+            return Ok(Err(report.nothing_due()));
+        };
+        let key = unseen_free_key(place, names, level, scene).await?;
+        let manifest_key = manifest_key(&key);
+        Ok(Ok(Due { place, level, key, manifest_key, stored: Vec::new(), listed: false, report }))
+    }
+}
+
+/// The folder above the part on a storage that several servers share.
+pub(crate) fn server_folder<'e>(place: &Place, env: &'e Env) -> Option<&'e str> {
+    place.shared.then_some(env.server_name.as_str())
+}
+
+/// Lists what a storage holds of `item`; `None` where listing is refused.
+async fn holdings(
+    place: &Place,
+    item: &Item<'_>,
+    names: &Names,
+    scene: &Scene<'_>,
+) -> Result<Option<Survey>> {
+    let mut survey = match survey(&*place.storage, &names.folder()).await {
+        Ok(survey) => survey,
+        Err(error) if matches!(error.kind, Kind::Denied | Kind::Unsupported) => {
+            info!("'{}' does not let itself be listed: {}", place.name, chain(&error));
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let servers = with_former(&scene.env.server_name, &scene.env.formerly);
+    let jobs = with_former(&scene.job.name, &scene.job.formerly);
+    let source = item.source.name.as_deref();
+    survey.copies.retain(|stored| {
+        identity_matches(&stored.manifest, &servers, &jobs, source, &item.target.name)
+    });
+    Ok(Some(survey))
+}
+
+/// A name and the names that it had before.
+pub(crate) fn with_former<'n>(name: &'n str, formerly: &'n [String]) -> Vec<&'n str> {
+    std::iter::once(name).chain(formerly.iter().map(String::as_str)).collect()
+}
+
+/// The key of the new copy where nothing can be listed; one that exists is never overwritten.
+async fn unseen_free_key(
+    place: &Place,
+    names: &Names,
+    level: Level,
+    scene: &Scene<'_>,
+) -> Result<Key> {
+    let stamp = scene.started.datetime();
+    for again in 1..=99 {
+        let key = names.artefact_key(level, stamp, again);
+        match place.storage.stat(&key).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(key),
+            Err(error) if error.kind == Kind::Denied => return Ok(key),
+            Err(error) => return Err(error),
+        }
+    }
+    let key = names.artefact_key(level, stamp, 1);
+    let cause = "a hundred copies with this stamp exist already: is the clock standing still?";
+    Err(crate::storages::Error::new(Kind::Other, &place.name, "find a free name for", key, cause))
+}
+
+/// What `.nxs-backup.json` says: whose folder this is.
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    format: u32,
+    server_name: String,
+}
+
+const MARKER_LIMIT: usize = 64 * 1024;
+
+/// Makes sure that the folder is ours; with `may_mark`, one that is nobody's becomes ours.
+async fn claim(place: &Place, env: &Env, may_mark: bool) -> std::result::Result<(), String> {
+    if place.shared {
+        return Ok(());
+    }
+    match owner(&*place.storage).await {
+        Ok(None) if !may_mark => Ok(()),
+        Ok(None) => mark(place, env).await.map_err(|error| chain(&error)),
+        Ok(Some(owner)) => accept(place, &owner, env),
+        Err(error) if error.kind == Kind::Denied => {
+            warn!("'{}': cannot see whose folder it is: {}", place.name, chain(&error));
+            Ok(())
+        }
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+/// Tells whether a folder marked for `owner` may be used.
+pub(crate) fn accept(place: &Place, owner: &str, env: &Env) -> std::result::Result<(), String> {
+    if with_former(&env.server_name, &env.formerly).contains(&owner) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} belongs to the server {owner:?} (says {MARKER}), and this is {:?}: give this server a \
+         `backup_dir` of its own, or set `shared: yes` on the storage",
+        place.location, env.server_name
+    ))
+}
+
+/// Reads whose folder a storage is; `None` for nobody's yet.
+pub(crate) async fn owner(storage: &dyn Storage) -> Result<Option<String>> {
+    let key = Key::new(MARKER).expect("a constant good key");
+    let Some(object) = storage.stat(&key).await? else { return Ok(None) };
+    let bad = |cause: crate::base::BoxError| {
+        crate::storages::Error::new(Kind::Corrupt, "storage", "read", &key, cause)
+    };
+    let body = storage.get(&key, 0..object.bytes).await?;
+    let bytes = body.collect(MARKER_LIMIT).await.map_err(|error| bad(error.into()))?;
+    let marker: Marker = serde_json::from_slice(&bytes).map_err(|error| bad(error.into()))?;
+    Ok(Some(marker.server_name))
+}
+
+async fn mark(place: &Place, env: &Env) -> Result<()> {
+    let marker = Marker { format: 1, server_name: env.server_name.clone() };
+    let json = serde_json::to_vec_pretty(&marker).expect("a marker has only plain values");
+    let key = Key::new(MARKER).expect("a constant good key");
+    place.storage.put(&key, ByteStream::from_bytes(json)).await.map(drop)
+}
+
+impl PlaceReport {
+    fn of(place: &str) -> Self {
+        Self {
+            place: place.to_owned(),
+            outcome: PlaceOutcome::Skipped(String::new()),
+            removed: Vec::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn with(self, outcome: PlaceOutcome) -> Self {
+        Self { outcome, ..self }
+    }
+
+    fn nothing_due(self) -> Self {
+        let why = "no level of its `store` is enabled for today";
+        self.with(PlaceOutcome::Skipped(why.into()))
+    }
+
+    /// Warns of what is wrong with what is there.
+    fn note_troubles(&mut self, survey: &Survey, scene: &Scene<'_>) {
+        for (key, problem) in &survey.damaged {
+            self.warnings.push(format!("the manifest {key} {problem}"));
+        }
+        for (key, problem) in &survey.unread {
+            self.errors.push(format!("the manifest {key} could not be read: {problem}"));
+        }
+        for stored in survey.copies.iter().filter(|stored| !stored.intact) {
+            let problem = stored.problem.as_deref().unwrap_or("its objects are not as it says");
+            self.warnings.push(format!("{} counts for nothing: {problem}", stored.manifest_key));
+        }
+        for stale in sweep::stale(survey, &scene.started) {
+            let (count, artefact) = (stale.objects.len(), stale.artefact);
+            self.warnings.push(format!(
+                "{count} old objects of an unfinished {artefact}: `nxs-backup sweep` removes them"
+            ));
+        }
+    }
+}

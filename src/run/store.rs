@@ -1,0 +1,326 @@
+//! One target: to every storage on which a copy is due, then rotation where it went well.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use tracing::info;
+
+use crate::archive::IndexFile;
+use crate::base::{ArtefactId, BoxError, chain};
+use crate::catalogue::{FORMAT, FrameSummary, Manifest, Outcome};
+use crate::plan::Require;
+use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
+use crate::retention::{self, Moment};
+use crate::run::deliver::{Failure, Pieces, put_segments, seal, take_back};
+use crate::run::flow::{Facts, Flow};
+use crate::run::items::Item;
+use crate::run::rotate::{self, as_copy};
+use crate::run::shelf::{Due, Shelf};
+use crate::run::{Run, fill, memory};
+use crate::stream::{ByteStream, tee};
+
+/// Backs up one target. Nothing of it is an error of the caller's: the report tells all.
+pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>]) -> TargetReport {
+    let begun = Instant::now();
+    let mut report = TargetReport {
+        source: item.source.name.clone(),
+        target: item.target.name.clone(),
+        ..TargetReport::default()
+    };
+    let mut due = Vec::new();
+    for prepared in join_all(shelves.iter().map(|shelf| shelf.prepare(item, &run.scene))).await {
+        match prepared {
+            Ok(shelf) => due.push(shelf),
+            Err(place) => report.places.push(place),
+        }
+    }
+    if !due.is_empty()
+        && let Err(error) = store_due(run, item, due, &mut report).await
+    {
+        report.errors.push(error);
+    }
+    forgive(run.scene.job.require, &mut report);
+    run.scene.env.watcher.ended(&format!("{}: {}", run.scene.job.name, report.target));
+    report.took = begun.elapsed();
+    report
+}
+
+/// With `require: any`, a storage that failed while another holds the copy is a warning.
+fn forgive(require: Require, report: &mut TargetReport) {
+    let stored = report.places.iter().any(|place| matches!(place.outcome, PlaceOutcome::Stored(_)));
+    if require == Require::All || !stored {
+        return;
+    }
+    for place in &mut report.places {
+        if let PlaceOutcome::Failed(why) = &place.outcome {
+            place.warnings.push(format!("not stored: {why}"));
+            place.outcome = PlaceOutcome::Skipped("another storage has it (`require: any`)".into());
+        }
+    }
+}
+
+/// Opens the source and delivers to all; the error is the source's.
+async fn store_due(
+    run: &Run<'_>,
+    item: &Item<'_>,
+    mut due: Vec<Due<'_>>,
+    report: &mut TargetReport,
+) -> Result<(), String> {
+    let id = ArtefactId::new(&run.id, item.number);
+    let opened = Flow::open(item, &id, expected_bytes(&due), run).await;
+    let mut flow = opened.map_err(|error| spread(&mut due, report, chain(&*error)))?;
+    info!("{}: collecting", crate::base::display(&item.target.name));
+    let streams = tee(flow.take_stream(), due.len(), TEE_DEPTH);
+    let puts = due.iter_mut().zip(streams).map(|(due, stream)| deliver(due, stream, run));
+    let delivered = join_all(puts).await;
+    let facts = match flow.facts().await {
+        Ok(facts) => facts,
+        Err(error) => return fail_all(run, due, delivered, &error, report).await,
+    };
+    let sealed = Artefact::of(run, item, id, facts)
+        .map_err(|error| spread(&mut due, report, chain(&*error)))?;
+    report.raw_bytes = Some(sealed.manifest.raw_bytes);
+    report.files = sealed.manifest.files;
+    report.warnings = sealed.manifest.warnings.clone();
+    finish(run, due, delivered, &sealed, report).await;
+    Ok(())
+}
+
+/// How many chunks wait for each storage: 4 frames of at most 4 MiB, shared among all.
+const TEE_DEPTH: usize = 4;
+
+/// No storage can keep what it got: the stream broke, or nobody was left to read it.
+async fn fail_all(
+    run: &Run<'_>,
+    due: Vec<Due<'_>>,
+    delivered: Vec<Result<Pieces, Failure>>,
+    error: &crate::stream::Error,
+    report: &mut TargetReport,
+) -> Result<(), String> {
+    let of_stream =
+        |put: &Result<Pieces, Failure>| put.as_ref().err().is_some_and(Failure::is_of_stream);
+    let own_faults_only = delivered.iter().all(|put| put.is_err() && !of_stream(put));
+    let broken = delivered.iter().find(|put| of_stream(put)).and_then(|put| put.as_ref().err());
+    let why = broken.map_or_else(|| chain(error), cause_of);
+    for (due, put) in due.into_iter().zip(delivered) {
+        let outcome = match put {
+            Err(failure) if !failure.is_of_stream() => chain(&failure),
+            Err(_) => "the source failed".into(),
+            Ok(pieces) => {
+                take_back(&due, pieces.keys(), run).await;
+                "the source failed".into()
+            }
+        };
+        report.places.push(PlaceReport { outcome: PlaceOutcome::Failed(outcome), ..due.report });
+    }
+    if own_faults_only { Ok(()) } else { Err(why) }
+}
+
+/// The same failure for every storage that was due.
+fn spread(due: &mut Vec<Due<'_>>, report: &mut TargetReport, why: String) -> String {
+    for due in due.drain(..) {
+        let outcome = PlaceOutcome::Failed("the source failed".into());
+        report.places.push(PlaceReport { outcome, ..due.report });
+    }
+    why
+}
+
+/// What lies behind a broken stream, in the source's own words.
+fn cause_of(failure: &Failure) -> String {
+    let mut cause: &dyn std::error::Error = failure;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+        if let Some(crate::stream::Error::Producer(reason)) = cause.downcast_ref() {
+            return chain(&**reason);
+        }
+    }
+    chain(failure)
+}
+
+/// Raw bytes of the newest copy: what the progress bar measures against.
+fn expected_bytes(due: &[Due<'_>]) -> Option<u64> {
+    let copies = due.iter().flat_map(|due| &due.stored);
+    copies.max_by_key(|stored| stored.manifest.started).map(|stored| stored.manifest.raw_bytes)
+}
+
+/// Waits for the first frame, makes room, then puts everything.
+async fn deliver(
+    due: &mut Due<'_>,
+    mut stream: ByteStream,
+    run: &Run<'_>,
+) -> Result<Pieces, Failure> {
+    if let Some(frame) = stream.next().await? {
+        stream.unread(frame);
+    }
+    let moment = Moment::Before { level: due.level };
+    rotate_now(due, moment, run).await;
+    put_segments(due, stream, run).await
+}
+
+/// What every storage gets of one target, once its bytes went through.
+pub(crate) struct Artefact {
+    pub(crate) manifest: Manifest,
+    pub(crate) index: Option<IndexFile>,
+}
+
+impl Artefact {
+    fn of(run: &Run<'_>, item: &Item<'_>, id: ArtefactId, facts: Facts) -> Result<Self, BoxError> {
+        let index = facts.index.map(|index| index.finish(&facts.frames)).transpose()?;
+        let partial = facts.warnings.is_partial();
+        let manifest = Manifest {
+            format: FORMAT,
+            program: concat!("nxs-backup ", env!("CARGO_PKG_VERSION")).into(),
+            id,
+            run: run.id.clone(),
+            server_name: run.scene.env.server_name.clone(),
+            job: run.scene.job.name.clone(),
+            kind: run.scene.job.kind.into(),
+            source: item.source.name.clone(),
+            target: item.target.name.clone(),
+            level: String::new(),
+            parent: None,
+            started: run.scene.started.timestamp(),
+            finished: run.scene.env.clock.now().timestamp(),
+            utc_offset_secs: run.scene.started.offset().seconds(),
+            files: facts.files,
+            raw_bytes: facts.frames.raw_bytes,
+            stored_bytes: facts.frames.stored_bytes,
+            compression: item.source.compression,
+            encryption: None,
+            frames: FrameSummary {
+                count: facts.frames.starts.len() as u64,
+                raw_bytes: facts.frames.frame_bytes,
+            },
+            segments: Vec::new(),
+            index: None,
+            sha256: facts.sha256,
+            blake3: facts.blake3,
+            tools: Default::default(),
+            server_version: None,
+            snapshot: None,
+            policy: serde_json::Value::Null,
+            hooks: Vec::new(),
+            trigger: run.scene.env.trigger.into(),
+            warnings: facts.warnings,
+            result: if partial { Outcome::Partial } else { Outcome::Ok },
+            shrunken: false,
+            pinned: false,
+        };
+        Ok(Self { manifest, index })
+    }
+}
+
+/// Seals what was delivered, fills what was missed from a good storage, rotates.
+async fn finish(
+    run: &Run<'_>,
+    due: Vec<Due<'_>>,
+    delivered: Vec<Result<Pieces, Failure>>,
+    artefact: &Artefact,
+    report: &mut TargetReport,
+) {
+    let seals = due.into_iter().zip(delivered).map(|(due, put)| sealed(run, due, put, artefact));
+    let mut sealed = join_all(seals).await;
+    fill::fill(run, artefact, &mut sealed).await;
+    for (mut due, outcome) in sealed {
+        due.report.outcome = match outcome {
+            Ok(manifest) => {
+                let stored = stored_of(&due, &manifest);
+                rotate_after(run, &mut due, *manifest).await;
+                PlaceOutcome::Stored(stored)
+            }
+            Err(failure) => PlaceOutcome::Failed(chain(&failure)),
+        };
+        report.places.push(due.report);
+    }
+}
+
+/// A storage and what became of the artefact on it.
+pub(crate) type Sealed<'a> = (Due<'a>, Result<Box<Manifest>, Failure>);
+
+async fn sealed<'a>(
+    run: &Run<'_>,
+    due: Due<'a>,
+    put: Result<Pieces, Failure>,
+    artefact: &Artefact,
+) -> Sealed<'a> {
+    let outcome = match put {
+        Ok(pieces) => seal_pieces(run, &due, pieces, artefact).await,
+        Err(failure) => Err(failure),
+    };
+    (due, outcome)
+}
+
+/// Makes this storage's own manifest and seals the artefact with it.
+pub(crate) async fn seal_pieces(
+    run: &Run<'_>,
+    due: &Due<'_>,
+    pieces: Pieces,
+    artefact: &Artefact,
+) -> Result<Box<Manifest>, Failure> {
+    let copies: Vec<_> = due.stored.iter().filter_map(as_copy).collect();
+    let mut manifest = Box::new(Manifest {
+        level: due.level.folder().into(),
+        policy: serde_json::to_value(due.place.policy).unwrap_or_default(),
+        shrunken: retention::is_shrunken(&copies, artefact.manifest.raw_bytes, &run.scene.started),
+        segments: pieces.into_segments(&artefact.manifest.sha256).await?,
+        ..artefact.manifest.clone()
+    });
+    seal(due, &mut manifest, artefact.index.as_ref(), run).await?;
+    Ok(manifest)
+}
+
+fn stored_of(due: &Due<'_>, manifest: &Manifest) -> Stored {
+    Stored {
+        id: manifest.id.clone(),
+        key: due.key.clone(),
+        level: due.level,
+        stored_bytes: manifest.stored_bytes,
+        shrunken: manifest.shrunken,
+    }
+}
+
+/// Removes what the new copy pushes out, and remembers it where listing is refused.
+async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
+    if manifest.shrunken {
+        let size = manifest.raw_bytes;
+        due.report.warnings.push(format!(
+            "{} is less than half as large as its predecessors ({size} bytes before compression): \
+             nothing is rotated; look at it, then `pin` an older copy or let the next runs confirm it",
+            due.key
+        ));
+    }
+    if !due.listed {
+        let (folder, day) = (due.key.folder().to_owned(), run.scene.started.date());
+        let folder = format!("{}/", folder.rsplit_once('/').map_or("", |(folder, _)| folder));
+        let kept = memory::remember(&run.scene.env.state_dir, due.place, &folder, due.level, day);
+        if let Err(error) = kept {
+            due.report.warnings.push(format!("cannot remember the level of this copy: {error}"));
+        }
+        return;
+    }
+    let made = manifest.id.clone();
+    let manifest_key = due.manifest_key.clone();
+    let new = crate::catalogue::Stored { manifest, manifest_key, intact: true, problem: None };
+    due.stored.push(new);
+    rotate_now(due, Moment::After { made: &made }, run).await;
+}
+
+/// Applies the rule of rotation at one moment of the run.
+async fn rotate_now(due: &mut Due<'_>, moment: Moment<'_>, run: &Run<'_>) {
+    let copies: Vec<_> = due.stored.iter().filter_map(as_copy).collect();
+    let verdict = retention::decide(&copies, &due.place.policy, &run.scene.started, moment);
+    due.report.warnings.extend(verdict.held);
+    for (id, why) in verdict.delete {
+        let Some(at) = due.stored.iter().position(|stored| stored.manifest.id == id) else {
+            continue;
+        };
+        let gone = due.stored.swap_remove(at);
+        let place = due.place;
+        let removed =
+            rotate::remove(&*place.storage, &gone, &run.journal, &place.fingerprint, &place.name);
+        match removed.await {
+            Ok(()) => due.report.removed.push(format!("{}: {why}", gone.manifest.segments[0].key)),
+            Err(error) => due.report.errors.push(format!("rotation: {}", chain(&error))),
+        }
+    }
+}
