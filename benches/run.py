@@ -350,11 +350,16 @@ CASES = {
 def table(bench):
     """The whole result as markdown."""
     o = bench.options
-    lines = machine(bench.work, bench.program)
+    lines = [
+        "# Benchmarks", "",
+        f"Made on {time.strftime('%Y-%m-%d')} by `benches/run.py`, which says what each figure means; ratios are ours to the peer's.", "",
+    ]
+    lines += machine(bench.work, bench.program)
     lines.append(
-        f"- tree: seed {o.seed}, {o.files:,} files, {o.bytes / 2**30:.1f} GiB; medians of {o.rounds} rounds in turn, warm cache; "
+        f"- tree: seed {o.seed}, {o.files:,} files, {o.bytes / 2**30:.2f} GiB; medians of {o.rounds} rounds in turn, warm cache; "
         "peak memory is the largest resident set of any process, all rounds"
     )
+    lines.append(f"- cases: {o.cases}")
     lines += ["", "| case | figure | result | limit | detail |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row) + " |" for row in bench.rows]
     lines += [f"\n`{name}` gave no figures: {why}" for name, why in bench.failed]
