@@ -26,7 +26,7 @@ from measure import (  # noqa: E402
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MIB = 2**20
 PEAK = 128 * MIB
-MARK = ".nxs-backup-bench"
+MARK = ".made-by-run.py"
 
 
 class Bench:
@@ -34,7 +34,7 @@ class Bench:
 
     def __init__(self, options):
         self.options = options
-        self.work = os.path.abspath(options.work)
+        self.work = os.path.join(os.path.abspath(options.work), "nxs-backup-bench")
         self.rows = []
         self.failed = []
         self.missed = []
@@ -350,11 +350,16 @@ CASES = {
 def table(bench):
     """The whole result as markdown."""
     o = bench.options
-    lines = machine(bench.work, bench.program)
+    lines = [
+        "# Benchmarks", "",
+        f"Made on {time.strftime('%Y-%m-%d')} by `benches/run.py`, which says what each figure means; ratios are ours to the peer's.", "",
+    ]
+    lines += machine(bench.work, bench.program)
     lines.append(
-        f"- tree: seed {o.seed}, {o.files:,} files, {o.bytes / 2**30:.1f} GiB; medians of {o.rounds} rounds in turn, warm cache; "
+        f"- tree: seed {o.seed}, {o.files:,} files, {o.bytes / 2**30:.2f} GiB; medians of {o.rounds} rounds in turn, warm cache; "
         "peak memory is the largest resident set of any process, all rounds"
     )
+    lines.append(f"- cases: {o.cases}")
     lines += ["", "| case | figure | result | limit | detail |", "|---|---|---|---|---|"]
     lines += ["| " + " | ".join(row) + " |" for row in bench.rows]
     lines += [f"\n`{name}` gave no figures: {why}" for name, why in bench.failed]
@@ -363,7 +368,7 @@ def table(bench):
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", default="/var/tmp/nxs-backup-bench", help="where trees and copies lie (default %(default)s)")
+    parser.add_argument("--work", default="/var/tmp", help="where to make the folder nxs-backup-bench for trees and copies (default %(default)s)")
     parser.add_argument("--ours", help="our program; built with `cargo build --release` unless given")
     parser.add_argument("--cases", default=",".join(CASES), help="which, in which order (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -385,7 +390,7 @@ def claim(work):
     """Takes a folder that is empty or was ours: what is in it will be removed."""
     os.makedirs(work, mode=0o700, exist_ok=True)
     if os.listdir(work) and not os.path.exists(os.path.join(work, MARK)):
-        sys.exit(f"run.py: {work} is not empty and not of an earlier run: name another --work")
+        sys.exit(f"run.py: {work} is not of an earlier run: name another --work")
     with open(os.path.join(work, MARK), "w", encoding="utf-8"):
         pass
 
@@ -395,8 +400,8 @@ def main():
     missing = [tool for tool in ("bash", "tar", "zstd", "pigz", "gzip", "rustc") if not shutil.which(tool)]
     if missing:
         sys.exit(f"run.py: missing: {', '.join(missing)}")
-    claim(given.work)
     bench = Bench(given)
+    claim(bench.work)
     for name in given.cases.split(","):
         say(f"== {name}")
         try:

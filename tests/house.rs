@@ -34,17 +34,20 @@ const DOORS: &[(&str, &str)] = &[
 /// matches.
 const LONG: &[(&str, &str)] = &[];
 
+/// How an attribute begins that gives a module's file a name of its own.
+const PATH: &str = "#[path = \"";
+
+/// Where the compiler begins.
+const ROOTS: &[&str] = &["src/lib.rs", "src/main.rs"];
+
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 80;
 
 #[test]
 fn rooms_use_only_the_doors_that_they_have() {
     let mut wrong = Vec::new();
-    for file in rust_files("src") {
+    for file in shipped_files() {
         let Some(room) = room_of(&file) else { continue };
-        if is_test_file(&file) {
-            continue;
-        }
         let code = scan::without_tests(&scan::code_only(&read(&file)));
         let open = DOORS.iter().find(|(name, _)| *name == room).map_or("", |(_, open)| open);
         let open: Vec<&str> = open.split_whitespace().collect();
@@ -60,7 +63,7 @@ fn rooms_use_only_the_doors_that_they_have() {
 #[test]
 fn nobody_climbs_out_of_a_room() {
     let mut wrong = Vec::new();
-    for file in rust_files("src").into_iter().filter(|file| !is_test_file(file)) {
+    for file in shipped_files() {
         let code = scan::without_tests(&scan::code_only(&read(&file)));
         let squeezed = code.split_whitespace().collect::<String>();
         if squeezed.contains("super::super") {
@@ -108,12 +111,10 @@ fn every_file_is_part_of_the_program_or_of_its_tests() {
     let manifest = read("Cargo.toml");
     assert!(manifest.contains("autotests = false"), "Cargo would find test binaries by itself");
     assert_eq!(manifest.matches("[[test]]").count(), 1, "tests/main.rs is the only test binary");
-    for (folder, roots) in
-        [("tests", &["tests/main.rs"][..]), ("src", &["src/lib.rs", "src/main.rs"])]
-    {
+    for (folder, roots) in [("tests", &["tests/main.rs"][..]), ("src", ROOTS)] {
         let mut reached = BTreeSet::new();
         for root in roots {
-            reach(Path::new(root), &mut reached);
+            reach(Path::new(root), true, &mut reached);
         }
         let lost: Vec<String> = rust_files(folder)
             .into_iter()
@@ -193,23 +194,38 @@ fn is_shallow(file: &str) -> bool {
         .is_some_and(|inside| inside.trim_end_matches("/mod.rs").matches('/').count() == 0)
 }
 
-/// Tells whether a file below `src/` is compiled for tests only, by its name.
-fn is_test_file(file: &str) -> bool {
-    file.ends_with("/tests.rs") || file.ends_with("_tests.rs") || file.contains("/tests/")
+/// The files below `src/` that are compiled when nothing is tested.
+fn shipped_files() -> Vec<String> {
+    let mut reached = BTreeSet::new();
+    for root in ROOTS {
+        reach(Path::new(root), false, &mut reached);
+    }
+    reached.into_iter().map(|file| file.to_string_lossy().into_owned()).collect()
 }
 
-/// Collects the files that the `mod` lines of `file`, and of what they name, lead to.
-fn reach(file: &Path, reached: &mut BTreeSet<PathBuf>) {
+/// Collects the files that the `mod` lines of `file`, and of what they name, lead to; with
+/// `tests`, those under `#[cfg(test)]` too.
+fn reach(file: &Path, tests: bool, reached: &mut BTreeSet<PathBuf>) {
     reached.insert(file.to_owned());
     let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let folder = file.parent().unwrap_or(Path::new(""));
     let root = matches!(stem.as_str(), "lib" | "main" | "mod");
     let folder = if root { folder.to_owned() } else { folder.join(stem) };
-    for module in scan::modules(&scan::code_only(&read(&file.to_string_lossy()))) {
+    let text = read(&file.to_string_lossy());
+    let code = scan::code_only(&text);
+    let code = if tests { code } else { scan::without_tests(&code) };
+    // A path of its own is for tests alone; the compiler has seen that it leads somewhere.
+    let named: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix(PATH)).collect();
+    if tests {
+        let file_of = |name: &str| file.with_file_name(name.trim_end_matches("\"]"));
+        reached.extend(named.iter().map(|name| file_of(name)));
+    }
+    for module in scan::modules(&code) {
         let path = module.iter().fold(folder.clone(), |path, name| path.join(name));
         let found = [path.with_extension("rs"), path.join("mod.rs")];
         match found.into_iter().find(|path| top().join(path).is_file()) {
-            Some(path) => reach(&path, reached),
+            Some(path) => reach(&path, tests, reached),
+            None if !named.is_empty() => {}
             None => panic!("{}: `mod {}` leads nowhere", file.display(), module.join("::")),
         }
     }
