@@ -1,1 +1,6 @@
 //! The only test binary.
+
+// What helpers of tests cannot do is the failure of a test.
+#![allow(clippy::unwrap_used)]
+
+mod config;

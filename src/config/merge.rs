@@ -10,7 +10,7 @@ use crate::config::{de, raw};
 pub(crate) fn job(main: &Node, job: &Node, path: &str, problems: &mut Problems) -> Node {
     let mut job = job.clone();
     if let Some(defaults) = main.get("defaults") {
-        put_under(&mut job, defaults, |key| is_default(key));
+        put_under(&mut job, defaults, &is_default);
     }
     let connects = items(main.get("storage_connects"));
     let Value::Map(entries) = &mut job.value else { return job };
@@ -98,18 +98,18 @@ fn connect(storage: &mut Node, connects: &[Node], path: &str, problems: &mut Pro
         return;
     };
     let kind = |node: &Node| node.get("storage").and_then(Node::text).map(str::to_owned);
-    if let (Some(own), Some(kind)) = (storage.get("storage"), kind(found)) {
-        if own.text() != Some(&kind) {
-            let message = format!("`{name}` is a storage of the kind `{kind}`");
-            problems.push(Problem::error(&own.mark, path, message));
-        }
+    if let (Some(own), Some(kind)) = (storage.get("storage"), kind(found))
+        && own.text() != Some(&kind)
+    {
+        let message = format!("`{name}` is a storage of the kind `{kind}`");
+        problems.push(Problem::error(&own.mark, path, message));
     }
     let is_built = kind(found).is_some_and(|kind| kind == "local");
-    put_under(storage, found, |key| !is_built || is_local(key));
+    put_under(storage, found, &|key| !is_built || is_local(key));
 }
 
 /// Adds the entries of `below` that `above` does not set, as far as `wanted`.
-fn put_under(above: &mut Node, below: &Node, wanted: impl Fn(&str) -> bool) {
+fn put_under(above: &mut Node, below: &Node, wanted: &dyn Fn(&str) -> bool) {
     let Value::Map(entries) = &mut above.value else { return };
     for entry in below.entries().iter().filter(|entry| wanted(&entry.key)) {
         if entry.value.is_blank() || is_answered(entries, &entry.key) {
@@ -118,7 +118,7 @@ fn put_under(above: &mut Node, below: &Node, wanted: impl Fn(&str) -> bool) {
         match entries.iter_mut().find(|own| own.key == entry.key) {
             None => entries.push(entry.clone()),
             Some(own) if own.value.is_blank() => *own = entry.clone(),
-            Some(own) if own.key == "limits" => put_under(&mut own.value, &entry.value, |_| true),
+            Some(own) if own.key == "limits" => put_under(&mut own.value, &entry.value, &|_| true),
             Some(_) => {}
         }
     }

@@ -116,6 +116,22 @@ impl Node {
         self.tag.is_some()
     }
 
+    /// Stands where an include should and could not be read; that was said then.
+    pub(crate) fn unreadable(mark: Mark) -> Self {
+        Self { tag: Some(Tag::Include), ..Self::blank(mark) }
+    }
+
+    /// Tells whether an include stands here that could not be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.tag == Some(Tag::Include)
+    }
+
+    /// Tells whether a word that stands in the file switches this off: `enable: no`.
+    pub(crate) fn is_off(&self) -> bool {
+        let word = self.get("enable").and_then(Self::text).map(|text| text.trim().to_lowercase());
+        word.is_some_and(|word| ["no", "off", "false", "n"].contains(&word.as_str()))
+    }
+
     /// Returns the text of a scalar that is set and written out.
     pub fn text(&self) -> Option<&str> {
         match &self.value {

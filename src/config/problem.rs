@@ -69,7 +69,11 @@ impl Problem {
             line: mark.line,
             column: mark.column,
             path: clean(path),
-            snippet: Snippet::of(mark),
+            snippet: Snippet::of(mark).filter(|snippet| {
+                // A secret may stand on a line of its own, below its key.
+                !mask::is_secret(path.rsplit('.').next().unwrap_or(path))
+                    || snippet.text.contains("***")
+            }),
             hint: None,
             also: Vec::new(),
         }
@@ -183,7 +187,21 @@ impl Problems {
         self.errors().next().is_some()
     }
 
-    /// Says every message once: the places of its repetitions go to [`Problem::also`].
+    /// Puts them in the order of the files: by line within each.
+    #[must_use]
+    pub fn in_order(mut self) -> Self {
+        let mut files: Vec<String> = Vec::new();
+        for problem in &self.0 {
+            if !files.contains(&problem.file) {
+                files.push(problem.file.clone());
+            }
+        }
+        let file = |problem: &Problem| files.iter().position(|file| *file == problem.file);
+        self.0.sort_by_cached_key(|problem| (file(problem), problem.line, problem.column));
+        self
+    }
+
+    /// Says once what is not built: the places of repetitions go to [`Problem::also`].
     #[must_use]
     pub fn merged(self) -> Self {
         let mut merged: Vec<Problem> = Vec::new();
