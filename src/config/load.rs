@@ -44,7 +44,7 @@ impl Loader<'_> {
                 return None;
             }
         };
-        let file = Arc::new(File { path: path.to_owned(), text });
+        let file = Arc::new(File::new(path.to_owned(), text));
         let node = yaml::parse(&file, &mut self.budget, self.problems);
         let node = node.map(|node| self.expand(node));
         self.chain.pop();

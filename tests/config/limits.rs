@@ -89,3 +89,11 @@ fn a_file_that_is_no_config_is_refused() {
         assert!(said.starts_with("error: "), "{junk:?} was taken");
     }
 }
+
+#[test]
+fn a_file_full_of_nonsense_is_reported_in_bounded_time() {
+    let mut text = good_job("a", "");
+    (0..30_000).for_each(|key| writeln!(text, "      unknown_{key}: 1").unwrap());
+    let said = quick(Duration::from_secs(20), || Bed::job(&text).problems());
+    assert_eq!(said.matches("error: unknown key").count(), 30_000);
+}

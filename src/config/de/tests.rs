@@ -33,7 +33,7 @@ enum Word {
 }
 
 fn from(text: &str) -> (Option<Outer>, Vec<Problem>) {
-    let file = Arc::new(File { path: "t".into(), text: text.to_owned() });
+    let file = Arc::new(File::new("t".into(), text.to_owned()));
     let mut problems = Problems::default();
     let node = yaml::parse(&file, &mut Budget::new(), &mut problems).unwrap();
     let value = read(&node, "top", &["also"], &mut problems);
@@ -117,7 +117,7 @@ fn secrets_are_not_quoted() {
         #[allow(dead_code)]
         password: u16,
     }
-    let file = Arc::new(File { path: "t".into(), text: "password: hunter2\n".to_owned() });
+    let file = Arc::new(File::new("t".into(), "password: hunter2\n".to_owned()));
     let mut problems = Problems::default();
     let node = yaml::parse(&file, &mut Budget::new(), &mut problems).unwrap();
     assert!(read::<Login>(&node, "", &[], &mut problems).is_none());
