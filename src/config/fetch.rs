@@ -194,5 +194,4 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_BYTES: u64 = 256 << 10;
 
 #[cfg(test)]
-#[path = "fetch_tests.rs"]
 mod tests;

@@ -292,5 +292,4 @@ const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 const TAGS: [&str; 5] = ["!include", "!import", "!env", "!file", "!cmd"];
 
 #[cfg(test)]
-#[path = "yaml_tests.rs"]
 mod tests;
