@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // what surprises a test's own tools is a failure of the test
 
+mod config;
 mod contract {
     mod storages;
 }

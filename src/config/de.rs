@@ -292,5 +292,4 @@ impl<'de> IntoDeserializer<'de, Error> for De<'_> {
 }
 
 #[cfg(test)]
-#[path = "de/tests.rs"]
 mod tests;

@@ -45,8 +45,7 @@ impl Fetcher {
             match &mut entry.value.value {
                 Value::List(storages) if entry.key == "storages" => {
                     for (index, storage) in storages.iter_mut().enumerate() {
-                        let off = storage.get("enable").and_then(Node::text).map(str::to_lowercase);
-                        if !off.is_some_and(|word| ["no", "off", "false"].contains(&&*word)) {
+                        if !storage.is_off() {
                             self.fill(storage, &format!("{path}[{index}]"), problems);
                         }
                     }
@@ -69,7 +68,7 @@ impl Fetcher {
     fn fill(&mut self, node: &mut Node, path: &str, problems: &mut Problems) {
         match &mut node.value {
             Value::Scalar(text) => {
-                let Some(tag) = node.tag else { return };
+                let Some(tag) = node.tag.filter(|tag| *tag != Tag::Include) else { return };
                 let folder = node.mark.folder().to_owned();
                 match self.fetch(tag, text, folder) {
                     Ok(value) => {
@@ -195,5 +194,4 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_BYTES: u64 = 256 << 10;
 
 #[cfg(test)]
-#[path = "fetch_tests.rs"]
 mod tests;

@@ -44,7 +44,7 @@ impl Loader<'_> {
                 return None;
             }
         };
-        let file = Arc::new(File { path: path.to_owned(), text });
+        let file = Arc::new(File::new(path.to_owned(), text));
         let node = yaml::parse(&file, &mut self.budget, self.problems);
         let node = node.map(|node| self.expand(node));
         self.chain.pop();
@@ -80,7 +80,7 @@ impl Loader<'_> {
             return match node.value {
                 Value::Scalar(name) => self.one(&name, mark),
                 Value::List(patterns) => self.many(patterns, mark),
-                Value::Map(_) => Node::blank(mark),
+                Value::Map(_) => Node::unreadable(mark),
             };
         }
         match &mut node.value {
@@ -105,9 +105,9 @@ impl Loader<'_> {
             let problem = Problem::error(&mark, "", format!("there is no file {}", path.display()));
             let hint = format!("a pattern stands in a list: !include [{name}]");
             self.problems.push(problem.with_hint(hint));
-            return Node::blank(mark);
+            return Node::unreadable(mark);
         }
-        self.file(&path, &mark).unwrap_or_else(|| Node::blank(mark))
+        self.file(&path, &mark).unwrap_or_else(|| Node::unreadable(mark))
     }
 
     /// `!include [GLOB, …]`: the lists in all matches as one list.
@@ -225,5 +225,5 @@ impl Problem {
 }
 
 const MOST_BYTES: u64 = 4 << 20;
-const MOST_FILES: usize = 20_000;
+const MOST_FILES: usize = 10_000;
 const DEEPEST_INCLUDE: usize = 16;

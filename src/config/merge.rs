@@ -98,11 +98,11 @@ fn connect(storage: &mut Node, connects: &[Node], path: &str, problems: &mut Pro
         return;
     };
     let kind = |node: &Node| node.get("storage").and_then(Node::text).map(str::to_owned);
-    if let (Some(own), Some(kind)) = (storage.get("storage"), kind(found)) {
-        if own.text() != Some(&kind) {
-            let message = format!("`{name}` is a storage of the kind `{kind}`");
-            problems.push(Problem::error(&own.mark, path, message));
-        }
+    if let (Some(own), Some(kind)) = (storage.get("storage"), kind(found))
+        && own.text() != Some(&kind)
+    {
+        let message = format!("`{name}` is a storage of the kind `{kind}`");
+        problems.push(Problem::error(&own.mark, path, message));
     }
     let is_built = kind(found).is_some_and(|kind| kind == "local");
     put_under(storage, found, &|key| !is_built || is_local(key));

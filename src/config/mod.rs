@@ -41,6 +41,8 @@ pub use units::{Size, Span};
 pub struct Config {
     path: PathBuf,
     main: Node,
+    /// Whether `main` stands there as it was written, or nothing can be said about it.
+    main_is_known: bool,
     jobs: Vec<Node>,
     trust: Trust,
     problems: Problems,
@@ -59,8 +61,14 @@ pub fn load_as(path: &Path, trust: Trust) -> Result<Config, Problems> {
     let mut problems = Problems::default();
     let Some(root) = load::read(path, trust, &mut problems) else { return Err(problems) };
     let blank = Node::map(Vec::new(), root.mark.clone());
-    let mut config =
-        Config { path: path.to_owned(), main: blank, jobs: Vec::new(), trust, problems };
+    let mut config = Config {
+        path: path.to_owned(),
+        main: blank,
+        main_is_known: true,
+        jobs: Vec::new(),
+        trust,
+        problems,
+    };
     config.take_apart(root);
     Ok(config)
 }
@@ -102,6 +110,9 @@ impl Config {
         fetcher: Option<&mut Fetcher>,
         problems: &mut Problems,
     ) -> Option<raw::Main> {
+        if !self.main_is_known {
+            return None;
+        }
         let mut main = self.main.clone();
         if let Some(fetcher) = fetcher {
             fetcher.fill_main(&mut main, problems);
@@ -114,10 +125,10 @@ impl Config {
     pub fn env_names(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         let mut visit = |node: &Node| match &node.value {
-            Value::Scalar(name) if node.tag == Some(Tag::Env) => {
-                if !EVERYBODYS.contains(&name.as_str()) {
-                    names.insert(name.clone());
-                }
+            Value::Scalar(name)
+                if node.tag == Some(Tag::Env) && !EVERYBODYS.contains(&name.as_str()) =>
+            {
+                names.insert(name.clone());
             }
             _ => {}
         };
@@ -131,6 +142,7 @@ impl Config {
         let Value::Map(entries) = root.value else {
             let message = "a config is a mapping with `main` and `jobs`";
             self.problems.push(Problem::error(&root.mark, "", message));
+            self.main_is_known = false;
             return;
         };
         let mut has_jobs = false;
@@ -162,6 +174,10 @@ impl Config {
                 self.main = Node::map(Vec::new(), entry.mark);
             }
             other => {
+                self.main_is_known = false;
+                if other.is_unreadable() {
+                    return;
+                }
                 let message = format!("`main` is a mapping, not {}", other.kind());
                 self.problems.push(Problem::error(&other.mark, "main", message));
             }
@@ -175,7 +191,7 @@ impl Config {
                 items.into_iter().for_each(|item| self.take_jobs(item, depth + 1));
             }
             Value::Map(_) => self.jobs.push(node),
-            _ if node.is_blank() && depth == 0 => {}
+            _ if node.is_unreadable() || (node.is_blank() && depth == 0) => {}
             _ => {
                 let path = format!("jobs[{}]", self.jobs.len());
                 let message = format!("a job is a mapping, not {}", node.kind());

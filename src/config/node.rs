@@ -2,7 +2,7 @@
 //! includes and defaults are joined on, and what sections are read from.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A file of the config with its text, kept for snippets.
 #[derive(Debug)]
@@ -11,6 +11,25 @@ pub struct File {
     pub path: PathBuf,
     /// All of it.
     pub text: String,
+    /// Where its lines begin, once somebody asks.
+    starts: OnceLock<Vec<usize>>,
+}
+
+impl File {
+    /// Keeps the text of a file.
+    pub fn new(path: PathBuf, text: String) -> Self {
+        Self { path, text, starts: OnceLock::new() }
+    }
+
+    /// Returns a line without its end; lines count from 1.
+    pub fn line(&self, number: usize) -> Option<&str> {
+        let starts = self.starts.get_or_init(|| {
+            let breaks = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(breaks).collect()
+        });
+        let start = *starts.get(number.checked_sub(1)?)?;
+        self.text[start..].lines().next()
+    }
 }
 
 /// A place in a file: line and column count from 1, `len` is the width of what stands there.
@@ -77,7 +96,7 @@ pub enum Tag {
 impl Mark {
     /// Points at a file as a whole.
     pub fn of_file(path: &Path) -> Self {
-        let file = Arc::new(File { path: path.to_owned(), text: String::new() });
+        let file = Arc::new(File::new(path.to_owned(), String::new()));
         Self { file, line: 0, column: 0, len: 0 }
     }
 
@@ -114,6 +133,22 @@ impl Node {
     /// Tells whether the value lies elsewhere and was not fetched.
     pub fn is_pending(&self) -> bool {
         self.tag.is_some()
+    }
+
+    /// Stands where an include should and could not be read; that was said then.
+    pub(crate) fn unreadable(mark: Mark) -> Self {
+        Self { tag: Some(Tag::Include), ..Self::blank(mark) }
+    }
+
+    /// Tells whether an include stands here that could not be read.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        self.tag == Some(Tag::Include)
+    }
+
+    /// Tells whether a word that stands in the file switches this off: `enable: no`.
+    pub(crate) fn is_off(&self) -> bool {
+        let word = self.get("enable").and_then(Self::text).map(|text| text.trim().to_lowercase());
+        word.is_some_and(|word| ["no", "off", "false", "n"].contains(&word.as_str()))
     }
 
     /// Returns the text of a scalar that is set and written out.

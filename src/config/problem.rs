@@ -1,6 +1,7 @@
 //! What is wrong with a config, said so that a person finds the place: file, line, column, the
 //! path in the tree, the line itself with a caret, and what to do.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
@@ -55,9 +56,14 @@ pub struct Snippet {
 }
 
 /// All problems found, in the order in which they were found.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(transparent)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    list: Vec<Problem>,
+    /// What was said of which place.
+    #[serde(skip)]
+    seen: HashSet<(String, usize, usize, String)>,
+}
 
 impl Problem {
     /// Makes an error at `mark`; `path` is the place in the tree.
@@ -69,7 +75,11 @@ impl Problem {
             line: mark.line,
             column: mark.column,
             path: clean(path),
-            snippet: Snippet::of(mark),
+            snippet: Snippet::of(mark).filter(|snippet| {
+                // A secret may stand on a line of its own, below its key.
+                !mask::is_secret(path.rsplit('.').next().unwrap_or(path))
+                    || snippet.text.contains("***")
+            }),
             hint: None,
             also: Vec::new(),
         }
@@ -103,7 +113,7 @@ impl Problem {
 
 impl Snippet {
     fn of(mark: &Mark) -> Option<Self> {
-        let line = mark.file.text.lines().nth(mark.line.checked_sub(1)?)?;
+        let line = mark.file.line(mark.line).filter(|line| line.len() <= LONGEST_LINE)?;
         let shown: Vec<char> = clean(&mask::line(line)).chars().collect();
         let before = mark.column.saturating_sub(1).min(shown.len());
         let from = before.saturating_sub(LONGEST / 2);
@@ -143,13 +153,9 @@ impl fmt::Display for Problem {
 impl Problems {
     /// Adds one, unless the same was said of the same place: defaults reach many jobs.
     pub fn push(&mut self, problem: Problem) {
-        let same = |known: &Problem| {
-            (known.line, known.column) == (problem.line, problem.column)
-                && known.file == problem.file
-                && known.message == problem.message
-        };
-        if !self.0.iter().any(same) {
-            self.0.push(problem);
+        let Problem { file, line, column, message, .. } = &problem;
+        if self.seen.insert((file.clone(), *line, *column, message.clone())) {
+            self.list.push(problem);
         }
     }
 
@@ -160,22 +166,22 @@ impl Problems {
 
     /// Tells whether there is nothing, not even a note.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Returns all of them in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// Returns those that are errors.
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter().filter(|problem| problem.severity == Severity::Error)
+        self.list.iter().filter(|problem| problem.severity == Severity::Error)
     }
 
     /// Returns those that are only worth a word.
     pub fn notes(&self) -> impl Iterator<Item = &Problem> {
-        self.0.iter().filter(|problem| problem.severity == Severity::Note)
+        self.list.iter().filter(|problem| problem.severity == Severity::Note)
     }
 
     /// Tells whether any is an error.
@@ -183,12 +189,25 @@ impl Problems {
         self.errors().next().is_some()
     }
 
-    /// Says every message once: the places of its repetitions go to [`Problem::also`].
+    /// Puts them in the order of the files: by line within each.
     #[must_use]
-    pub fn merged(self) -> Self {
+    pub fn in_order(mut self) -> Self {
+        let mut files: HashMap<String, usize> = HashMap::new();
+        for problem in &self.list {
+            let next = files.len();
+            files.entry(problem.file.clone()).or_insert(next);
+        }
+        let file = |problem: &Problem| files.get(&problem.file).copied();
+        self.list.sort_by_cached_key(|problem| (file(problem), problem.line, problem.column));
+        self
+    }
+
+    /// Says once what is not built: the places of repetitions go to [`Problem::also`].
+    #[must_use]
+    pub fn merged(mut self) -> Self {
         let mut merged: Vec<Problem> = Vec::new();
-        let mut seen = std::collections::HashMap::new();
-        for problem in self.0 {
+        let mut seen = HashMap::new();
+        for problem in self.list {
             if !problem.message.ends_with(NOT_BUILT) {
                 merged.push(problem);
                 continue;
@@ -204,13 +223,14 @@ impl Problems {
                 }
             }
         }
-        Self(merged)
+        self.list = merged;
+        self
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, problem) in self.0.iter().enumerate() {
+        for (at, problem) in self.list.iter().enumerate() {
             let space = if at == 0 { "" } else { "\n\n" };
             write!(f, "{space}{problem}")?;
         }
@@ -222,7 +242,9 @@ impl std::error::Error for Problems {}
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
-        Self(vec![problem])
+        let mut problems = Self::default();
+        problems.push(problem);
+        problems
     }
 }
 
@@ -231,7 +253,7 @@ impl IntoIterator for Problems {
     type IntoIter = std::vec::IntoIter<Problem>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.list.into_iter()
     }
 }
 
@@ -260,6 +282,8 @@ fn clean(text: &str) -> String {
 /// How every message ends that says that something is not built yet.
 pub(crate) const NOT_BUILT: &str = "is known, but not built in this version";
 const LONGEST: usize = 120;
+/// A line that is longer than this is no line that a person wrote.
+const LONGEST_LINE: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -269,7 +293,7 @@ mod tests {
     use crate::config::node::File;
 
     fn mark(text: &str, line: usize, column: usize, len: usize) -> Mark {
-        let file = File { path: "conf.d/site.conf".into(), text: text.to_owned() };
+        let file = File::new("conf.d/site.conf".into(), text.to_owned());
         Mark { file: Arc::new(file), line, column, len }
     }
 

@@ -80,7 +80,7 @@ impl Draft {
 
     /// Tells whether the job is switched off by a word that stands in the file.
     pub fn is_off(&self) -> bool {
-        is_off(&self.node)
+        self.node.is_off()
     }
 
     /// Fetches what lies elsewhere; not for storages that are off.
@@ -139,7 +139,7 @@ impl Draft {
         }
         let mut found = Problems::default();
         let kind = kinds::find(&node, "storage", STORAGES, &path, &mut found);
-        let is_off = is_off(&node);
+        let is_off = node.is_off();
         self.problems.extend(found.into_iter().map(|mut problem| {
             if is_off && kind.is_some() {
                 problem.severity = Severity::Note;
@@ -205,11 +205,6 @@ fn screen_limits(node: &mut Node, path: &str, problems: &mut Problems) {
         let path = format!("{path}.limits");
         kinds::screen(&mut entry.value, Section::Limits, &path, problems);
     }
-}
-
-fn is_off(node: &Node) -> bool {
-    let word = node.get("enable").and_then(Node::text).map(|text| text.trim().to_lowercase());
-    word.is_some_and(|word| ["no", "off", "false", "n"].contains(&word.as_str()))
 }
 
 /// Parts a mapping into the entries named by `fields` and the others.

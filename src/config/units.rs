@@ -146,7 +146,7 @@ macro_rules! written_as_text {
 
 written_as_text!(
     Size,
-    Size(1),
+    Size(1 << 30),
     "Size",
     r"^[0-9.]+ *([KMGTkmgt]?([iI]?[bB])?)(/s)?$",
     "bytes, or a number with K, M, G, T (1024) or KB, MB, GB, TB (1000)"

@@ -49,14 +49,14 @@ pub(crate) fn parse(
     match reader.document() {
         Ok(node) => Some(node),
         Err(Stop(problem)) => {
-            problems.push(problem);
+            problems.push(*problem);
             None
         }
     }
 }
 
 /// Why the rest of a file cannot be read.
-struct Stop(Problem);
+struct Stop(Box<Problem>);
 
 struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
@@ -261,11 +261,11 @@ impl<'a> Reader<'a> {
 
     fn syntax(&self, error: &ScanError) -> Stop {
         let mark = self.mark_at(error.marker(), 1);
-        Stop(Problem::error(&mark, "", format!("not valid YAML: {}", error.info())))
+        self.stop(&mark, &format!("not valid YAML: {}", error.info()))
     }
 
     fn stop(&self, mark: &Mark, message: &str) -> Stop {
-        Stop(Problem::error(mark, "", message))
+        Stop(Box::new(Problem::error(mark, "", message)))
     }
 
     fn mark(&self, span: &Span) -> Mark {
@@ -292,5 +292,4 @@ const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 const TAGS: [&str; 5] = ["!include", "!import", "!env", "!file", "!cmd"];
 
 #[cfg(test)]
-#[path = "yaml_tests.rs"]
 mod tests;

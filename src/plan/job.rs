@@ -36,7 +36,6 @@ pub(crate) fn resolve(
         let problem = Problem::error(draft.node.mark_of("storages"), &draft.path, message);
         draft.problems.push(problem.with_hint("if that is meant, say `enable: no` on the job"));
     }
-    note_shared_folders(&keys.job, &read.sources, &places, seen, &mut draft.problems);
     if keys.split.is_some_and(|split| split.0 < SMALLEST_SPLIT) {
         let message = "`split` is smaller than 1MiB: an artefact would be a heap of objects";
         draft.problems.push(Problem::error(draft.node.mark_of("split"), &draft.path, message));
@@ -44,6 +43,9 @@ pub(crate) fn resolve(
     if keys.tmp_dir.as_ref().is_some_and(|path| !path.is_absolute()) {
         let message = "`tmp_dir` must be an absolute path";
         draft.problems.push(Problem::error(draft.node.mark_of("tmp_dir"), &draft.path, message));
+    }
+    if !draft.problems.has_errors() {
+        note_shared_folders(&keys.job, &read.sources, &places, seen, &mut draft.problems);
     }
     Some(Job {
         name: keys.job,
@@ -112,7 +114,8 @@ fn places(
     let mut places: Vec<Place> = Vec::new();
     for storage in storages {
         let mut problems = Problems::default();
-        let resolved = place::resolve(storage, keys, common, &places, &mut problems);
+        let above = place::Above { keys, node: &draft.node, path: &draft.path, net: common.net };
+        let resolved = place::resolve(storage, &above, &places, &mut problems);
         draft.problems.extend(problems);
         places.extend(resolved);
     }
@@ -132,11 +135,12 @@ fn note_shared_folders(
             for place in places {
                 let name = source.common.name.clone();
                 let key = (place.fingerprint.clone(), name, glob.clone());
-                let other = seen.folders.entry(key).or_insert_with(|| source.path.clone());
-                if *other != source.path {
+                let us = (job.to_owned(), source.path.clone());
+                let (other, path) = seen.folders.entry(key).or_insert_with(|| us);
+                if *path != source.path {
                     let message = format!(
-                        "`{glob}` of job `{job}` goes to the same folder of {} as {other}: \
-                         give one of the sources a `name`",
+                        "`{glob}` goes to the same folder of {} as in job `{other}` ({path}): \
+                         give one of the two sources a `name`",
                         place.location
                     );
                     problems.push(Problem::note(source.node.first_mark(), &source.path, message));

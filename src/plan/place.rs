@@ -3,26 +3,36 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Node, PENDING, Problem, Problems, Storage, raw};
-use crate::plan::job::Common;
+use crate::config::{Node, PENDING, Problem, Problems, Size, Storage, raw};
 use crate::plan::resolve::is_absolute;
 use crate::plan::{Place, connect};
 use crate::retention::{Policy, Rotation};
+
+/// What a storage takes from its job where it says nothing.
+pub(crate) struct Above<'a> {
+    /// The keys of the job.
+    pub(crate) keys: &'a raw::Job,
+    /// The job as written, for the places of its keys.
+    pub(crate) node: &'a Node,
+    /// Where the job is in the tree.
+    pub(crate) path: &'a str,
+    /// The limit that `main` sets for all.
+    pub(crate) net: Option<Size>,
+}
 
 /// Resolves a storage that is on; `before` are the places that the job has already.
 ///
 /// Returns `None` for one that is off, and for one with problems.
 pub(crate) fn resolve(
     storage: &Storage,
-    job: &raw::Job,
-    common: Common,
+    above: &Above<'_>,
     before: &[Place],
     problems: &mut Problems,
 ) -> Option<Place> {
     if storage.common.enable == Some(false) {
         return None;
     }
-    let (node, path) = (&storage.node, &storage.path);
+    let (node, path, job) = (&storage.node, &storage.path, above.keys);
     let mut found = Problems::default();
     let mut say = |key: &str, message: &str| {
         found.push(Problem::error(node.mark_of(key), path, message));
@@ -44,12 +54,12 @@ pub(crate) fn resolve(
     if before.iter().any(|place| place.name == name) {
         say("name", "another storage of this job has the same name");
     }
-    let policy = policy(storage, job, &mut found);
+    let policy = policy(storage, above, &mut found);
     let failed = found.has_errors();
     problems.extend(found);
     let policy = policy.filter(|_| !failed)?;
     let limits = [storage.common.limits, job.limits];
-    let net = limits.into_iter().flatten().find_map(|limits| limits.net).or(common.net);
+    let net = limits.into_iter().flatten().find_map(|limits| limits.net).or(above.net);
     let timeout = storage.common.timeout.or(job.timeout).map_or(TIMEOUT, |span| span.0);
     let layers = connect::Layers {
         name: &name,
@@ -71,7 +81,7 @@ pub(crate) fn resolve(
 }
 
 /// What a storage keeps; `None` when it cannot be told.
-fn policy(storage: &Storage, job: &raw::Job, problems: &mut Problems) -> Option<Policy> {
+fn policy(storage: &Storage, above: &Above<'_>, problems: &mut Problems) -> Option<Policy> {
     let (node, path, store) = (&storage.node, &storage.path, storage.store);
     let store_node = node.get("store").unwrap_or(node);
     if let (Some(months), Some(month)) = (store.months, store.month)
@@ -84,7 +94,7 @@ fn policy(storage: &Storage, job: &raw::Job, problems: &mut Problems) -> Option<
     let months = store.months.or(store.month).unwrap_or(0);
     let (days, weeks) = (store.days.unwrap_or(0), store.weeks.unwrap_or(0));
     let last = store.last.unwrap_or(0);
-    if [days, weeks, months, last] == [0; 4] && job.enable != Some(false) {
+    if [days, weeks, months, last] == [0; 4] && above.keys.enable != Some(false) {
         let message =
             "the job would store nothing here: `store` sets no days, weeks, months or last";
         let hint = "set how many copies to keep; if nothing is to be stored, say `enable: no`";
@@ -92,45 +102,48 @@ fn policy(storage: &Storage, job: &raw::Job, problems: &mut Problems) -> Option<
         problems.push(problem.with_hint(hint));
         return None;
     }
-    let min_copies = storage.common.min_copies.or(job.min_copies).unwrap_or(MIN_COPIES);
+    let min_copies = storage.common.min_copies.or(above.keys.min_copies).unwrap_or(MIN_COPIES);
     if min_copies == 0 {
-        let message = "`min_copies: 0` lets rotation remove the last good copy of this storage";
+        let message = "`min_copies: 0` lets rotation remove the last good copy of a storage";
+        let own = storage.common.min_copies.is_some();
+        let (node, path) = if own { (node, path.as_str()) } else { (above.node, above.path) };
         problems.push(Problem::note(node.mark_of("min_copies"), path, message));
     }
-    let of_storage = (storage.common.rotation, storage.common.safety_backup);
-    let rotation = match rotation(of_storage, node, path, problems)? {
-        Some(rotation) => rotation,
-        None => {
-            let of_job = (job.rotation, job.safety_backup);
-            rotation(of_job, node, path, problems)?.unwrap_or_default()
+    let own = rotation(storage.common.rotation, storage.common.safety_backup);
+    let of_job = rotation(above.keys.rotation, above.keys.safety_backup);
+    let (rotation, node, path) = match own {
+        Ok(None) => (of_job, above.node, above.path),
+        own => (own, node, path.as_str()),
+    };
+    let rotation = match rotation {
+        Ok(rotation) => rotation.unwrap_or_default(),
+        Err(message) => {
+            problems.push(Problem::error(node.mark_of("safety_backup"), path, message));
+            return None;
         }
     };
     Some(Policy { days, weeks, months, last, min_copies, rotation })
 }
 
-type Spelled = (Option<raw::Rotation>, Option<bool>);
-
-/// Joins `rotation` and its old spelling; the inner `None` means that neither is set.
-#[allow(clippy::option_option)]
+/// Joins `rotation` and its old spelling, as far as they are set.
 fn rotation(
-    (rotation, safety): Spelled,
-    node: &Node,
-    path: &str,
-    problems: &mut Problems,
-) -> Option<Option<Rotation>> {
-    let old = safety.map(|safety| if safety { Rotation::After } else { Rotation::Before });
+    rotation: Option<raw::Rotation>,
+    safety: Option<bool>,
+) -> Result<Option<Rotation>, &'static str> {
     let new = rotation.map(|rotation| match rotation {
         raw::Rotation::Before => Rotation::Before,
         raw::Rotation::After => Rotation::After,
         raw::Rotation::None => Rotation::None,
     });
-    let contradict = matches!((new, safety), (Some(new), Some(true)) if new != Rotation::After);
-    if contradict {
-        let message = "`safety_backup: yes` means `rotation: after`, but `rotation` says otherwise";
-        problems.push(Problem::error(node.mark_of("safety_backup"), path, message));
-        return None;
+    match (new, safety) {
+        (Some(Rotation::Before | Rotation::None), Some(true)) => {
+            Err("`safety_backup: yes` means `rotation: after`, but `rotation` says otherwise")
+        }
+        (Some(new), _) => Ok(Some(new)),
+        (None, Some(true)) => Ok(Some(Rotation::After)),
+        (None, Some(false)) => Ok(Some(Rotation::Before)),
+        (None, None) => Ok(None),
     }
-    Some(new.or(old))
 }
 
 fn free_name(kind: &str, before: &[Place]) -> String {

@@ -29,7 +29,7 @@ pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
     let survey = survey(config, fetch);
     match survey.plan {
         Some(plan) if !survey.stops => Ok(plan),
-        _ => Err(survey.problems),
+        _ => Err(survey.problems.in_order()),
     }
 }
 
@@ -37,7 +37,7 @@ pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
 ///
 /// What is not built in this version is said once, with all places where it is used.
 pub fn problems(config: &Config) -> Problems {
-    survey(config, Fetch::Never).problems.merged()
+    survey(config, Fetch::Never).problems.in_order().merged()
 }
 
 /// Returns the group that jobs of a type run in.
@@ -98,7 +98,7 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
 pub(crate) struct Seen {
     names: HashMap<String, String>,
     /// Who stores where: folder, source and pattern, with the job that was first.
-    pub(crate) folders: HashMap<(String, Option<String>, String), String>,
+    pub(crate) folders: HashMap<(String, Option<String>, String), (String, String)>,
 }
 
 fn entry(draft: &mut Draft, group: Option<Group>, common: Common, seen: &mut Seen) -> Entry {

@@ -3,7 +3,7 @@
 use super::*;
 
 fn read(text: &str) -> (Option<Node>, Problems) {
-    let file = Arc::new(File { path: "t.conf".into(), text: text.to_owned() });
+    let file = Arc::new(File::new("t.conf".into(), text.to_owned()));
     let mut problems = Problems::default();
     let node = parse(&file, &mut Budget::new(), &mut problems);
     (node, problems)
@@ -117,4 +117,19 @@ fn syntax_errors_say_where() {
     assert!(bad("a: 1\n---\nb: 2\n").contains("one document"));
     assert!(bad("a: b: c\n").contains("t.conf:1:"));
     assert!(bad("\tmain: x\n- y\n").contains("not valid YAML"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in r#"([a-c:\-\[\]{},&*!?|>#'"%@` \t\r\n<~0ä\u{feff}]|: |\n  |\n- |<<: \*|!include |password: ){0,60}"#) {
+        let (_, problems) = read(&text);
+        problems.to_string();
+    }
+}
+
+#[test]
+fn files_from_other_systems_are_read() {
+    let root = good("\u{feff}a: 1\r\nb:\r\n  - x\r\n");
+    assert_eq!(root.get("a").unwrap().text(), Some("1"));
+    assert_eq!(root.entry("b").unwrap().mark.line, 2);
 }

@@ -1,0 +1,67 @@
+//! The configs of the article load unchanged, and every shipped example runs.
+
+use nxs_backup::config::{Trust, load_as};
+use nxs_backup::plan::{self, Entry, Fetch};
+
+use super::{checkout, whole};
+
+#[test]
+fn the_articles_configs_load_and_each_unbuilt_kind_is_said_once() {
+    let path = checkout().join("tests/fixtures/article/nxs-backup.conf");
+    let config = load_as(&path, Trust::Anyone).unwrap();
+    let problems = plan::problems(&config);
+    let said: Vec<_> = problems.errors().map(|problem| problem.message.as_str()).collect();
+    let kinds = [
+        "storage `ftp`",
+        "type `inc_files`",
+        "type `mysql`",
+        "storage `smb`",
+        "type `external`",
+        "storage `scp`",
+    ];
+    let kinds = kinds.map(|kind| format!("{kind} is known, but not built in this version"));
+    assert_eq!(said, kinds);
+    let mysql = problems.errors().find(|problem| problem.message.contains("mysql")).unwrap();
+    assert_eq!(mysql.also.len(), 1, "{mysql}");
+    let notes: Vec<_> = problems.notes().map(|problem| problem.message.as_str()).collect();
+    let keys = ["admin_mail", "mail_from", "level_message", "general_path_to_all_tmp_dir"];
+    assert_eq!(notes, keys.map(|key| format!("`{key}` has no effect in this version")));
+}
+
+#[test]
+fn every_job_of_the_article_keeps_its_name_and_group() {
+    let path = checkout().join("tests/fixtures/article/nxs-backup.conf");
+    let config = load_as(&path, Trust::Anyone).unwrap();
+    let plan = plan::resolve(&config, Fetch::All).unwrap_or_else(|problems| panic!("{problems}"));
+    let names: Vec<_> = plan
+        .jobs
+        .iter()
+        .map(|entry| match entry {
+            Entry::Job(job) => (job.name.as_str(), Some(job.group)),
+            Entry::Broken(broken) => (broken.name.as_str(), broken.group),
+        })
+        .collect();
+    use plan::Group::{Databases, External, Files};
+    let expected = [
+        ("Bitrix-desc-files", Some(Files)),
+        ("Bitrix-inc-files", Some(Files)),
+        ("Bitrix-mysql", Some(Databases)),
+        ("etcd-external", Some(External)),
+        ("PROJECT-mysql", Some(Databases)),
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(plan.main.server_name, "SERVER_NAME");
+    let log = plan.main.log_file.unwrap();
+    assert_eq!(log.to_str(), Some("/var/log/nxs-backup/nxs-backup.log"));
+}
+
+#[test]
+fn every_shipped_example_loads_and_resolves_without_a_word() {
+    let config = load_as(&checkout().join("nxs-backup.conf.example"), Trust::Anyone).unwrap();
+    let problems = plan::problems(&config);
+    assert!(problems.is_empty(), "{problems}");
+    let plan = plan::resolve(&config, Fetch::All).unwrap_or_else(|problems| panic!("{problems}"));
+    let files = std::fs::read_dir(checkout().join("conf.d.example")).unwrap().count();
+    assert_eq!(plan.jobs.len(), files);
+    (0..files).for_each(|index| assert!(whole(&plan, index).enabled));
+}
