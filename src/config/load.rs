@@ -52,7 +52,7 @@ impl Loader<'_> {
     }
 
     /// Opens a file, checks it and puts it on the chain.
-    fn enter(&mut self, path: &Path) -> Result<String, (String, Option<&'static str>)> {
+    fn enter(&mut self, path: &Path) -> Result<String, Refused> {
         let shown = path.display();
         let plain = |error: std::io::Error| (format!("cannot read {shown}: {error}"), None);
         let real = fs::canonicalize(path).map_err(plain)?;
@@ -68,7 +68,8 @@ impl Loader<'_> {
         if self.files > MOST_FILES {
             return Err((format!("more than {MOST_FILES} files are included"), None));
         }
-        let text = read_text(path, self.trust)?;
+        let is_main = self.chain.is_empty();
+        let text = if is_main { read_any(path, self.trust) } else { read_text(path, self.trust) }?;
         self.chain.push((path.to_owned(), real));
         Ok(text)
     }
@@ -185,13 +186,21 @@ impl Loader<'_> {
     }
 }
 
-/// Reads a text file that is small, trusted and UTF-8.
-///
-/// Errors: what is wrong, and what to do about it.
-pub(crate) fn read_text(
-    path: &Path,
-    trust: Trust,
-) -> Result<String, (String, Option<&'static str>)> {
+/// What is wrong with a file, and what to do about it.
+type Refused = (String, Option<&'static str>);
+
+/// Reads a regular file that is small, trusted and UTF-8: a pipe would be waited for.
+pub(crate) fn read_text(path: &Path, trust: Trust) -> Result<String, Refused> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() && !meta.is_dir() => {
+            Err((format!("cannot read {}: it is not a regular file", path.display()), None))
+        }
+        _ => read_any(path, trust),
+    }
+}
+
+/// Reads text from a file of any kind.
+fn read_any(path: &Path, trust: Trust) -> Result<String, Refused> {
     let shown = path.display();
     let plain = |error: std::io::Error| (format!("cannot read {shown}: {error}"), None);
     let file = fs::File::open(path).map_err(plain)?;

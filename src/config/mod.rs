@@ -150,7 +150,7 @@ impl Config {
             match entry.key.as_str() {
                 "main" => self.take_main(entry),
                 "jobs" => {
-                    has_jobs = true;
+                    has_jobs = !entry.value.is_blank();
                     self.take_jobs(entry.value, 0);
                 }
                 _ => {

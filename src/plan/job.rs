@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Compress, Draft, Format, Problem, Problems, Size, Source, raw};
+use crate::config::{Compress, Draft, Format, Mark, Node, Problem, Problems, Size, Source, raw};
 use crate::plan::resolve::Seen;
 use crate::plan::{Group, Job, JobSource, Place, Require, Verify, connect, place};
 use crate::stream::{Codec, Compression};
@@ -37,7 +37,7 @@ pub(crate) fn resolve(
         draft.problems.push(problem.with_hint("if that is meant, say `enable: no` on the job"));
     }
     if keys.split.is_some_and(|split| split.0 < SMALLEST_SPLIT) {
-        let message = "`split` is smaller than 1MiB: an artefact would be a heap of objects";
+        let message = "`split` is smaller than 1KiB: give it a unit, such as 5G";
         draft.problems.push(Problem::error(draft.node.mark_of("split"), &draft.path, message));
     }
     if keys.tmp_dir.as_ref().is_some_and(|path| !path.is_absolute()) {
@@ -76,10 +76,13 @@ fn source(one: &Source, keys: Option<&raw::Job>, draft: &mut Draft) -> Option<Jo
         return None;
     }
     let key = if node.get("target").is_some() { "target" } else { "targets" };
-    let relative: Vec<_> = globs.iter().filter(|glob| !glob.starts_with('/')).collect();
-    relative.iter().for_each(|glob| say(key, format!("`{glob}` must be an absolute path")));
     let name = one.common.name.clone();
+    let relative: Vec<_> = globs.iter().filter(|glob| !glob.starts_with('/')).collect();
     if !relative.is_empty() {
+        for glob in relative {
+            let message = format!("`{glob}` must be an absolute path");
+            draft.problems.push(Problem::error(mark_of_item(node, glob), path, message));
+        }
         return None;
     }
     match connect::files(name.as_deref(), globs, one.files.excludes.clone()) {
@@ -89,6 +92,20 @@ fn source(one: &Source, keys: Option<&raw::Job>, draft: &mut Draft) -> Option<Jo
             None
         }
     }
+}
+
+/// Returns where a pattern of a source stands.
+fn mark_of_item<'a>(node: &'a Node, glob: &str) -> &'a Mark {
+    let mut found = None;
+    for key in ["target", "targets"] {
+        let mut visit = |item: &'a Node| {
+            if item.text() == Some(glob) {
+                found = Some(&item.mark);
+            }
+        };
+        node.get(key).into_iter().for_each(|value| value.walk(&mut visit));
+    }
+    found.unwrap_or(node.first_mark())
 }
 
 /// `compress` wins over any `gzip`; what the source says wins over what the job says.
@@ -174,4 +191,4 @@ fn require(require: raw::Require) -> Require {
 }
 
 const TMP_DIR: &str = "/var/tmp";
-const SMALLEST_SPLIT: u64 = 1 << 20;
+const SMALLEST_SPLIT: u64 = 1 << 10;

@@ -97,3 +97,12 @@ fn a_file_full_of_nonsense_is_reported_in_bounded_time() {
     let said = quick(Duration::from_secs(20), || Bed::job(&text).problems());
     assert_eq!(said.matches("error: unknown key").count(), 30_000);
 }
+
+#[test]
+fn a_pipe_among_the_job_files_is_not_waited_for() {
+    let main = "main: {server_name: web1}\njobs: !include [conf.d/*]\n";
+    let bed = Bed::new(&[("main.conf", main), ("conf.d/a.conf", &good_job("a", ""))]);
+    let made = std::process::Command::new("mkfifo").arg(bed.path("conf.d/b.conf")).status();
+    assert!(made.unwrap().success());
+    assert!(bed.problems().contains("it is not a regular file"));
+}
