@@ -5,6 +5,8 @@
 
 mod config;
 mod contract {
+    mod layers;
+    mod local;
     mod storages;
 }
 mod house;

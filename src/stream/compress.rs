@@ -92,10 +92,13 @@ async fn pass(mut raw: ByteStream, feeder: &Feeder) -> Result<Frames, Error> {
 const BUDGET: usize = 56 * MIB;
 
 fn workers(how: Compression) -> usize {
+    available_parallelism().map_or(1, usize::from).min(fitting(how)).max(1)
+}
+
+/// Tells how many workers the budget allows; 0 where it does not even allow one.
+fn fitting(how: Compression) -> usize {
     let frame = how.codec.frame_bytes() as usize;
-    let room = BUDGET - 3 * frame;
-    let fit = room / (2 * frame + context_bytes(how));
-    available_parallelism().map_or(1, usize::from).min(fit).max(1)
+    (BUDGET - 3 * frame) / (2 * frame + context_bytes(how))
 }
 
 /// Tells what a compression context takes at most, by the tables of each level.
@@ -111,13 +114,16 @@ fn context_bytes(how: Compression) -> usize {
     }
 }
 
+/// Bytes for a header and a trailer, and to spare.
+const FRAMING: usize = 1024;
+
 /// Makes what one worker does, with a context and output buffers that are used again.
 fn stepper(how: Compression, workers: usize) -> impl Fn() -> Step + Send + Sync + 'static {
     let frame = how.codec.frame_bytes() as usize;
     let room = match how.codec {
         Codec::Zstd => zstd::zstd_safe::compress_bound(frame),
         // Stored blocks of 64 KiB with 5 bytes each, the header and the trailer.
-        _ => frame + frame / 4096 + KIB_OF_FRAMING,
+        _ => frame + frame / 4096 + FRAMING,
     };
     let buffers = Buffers::new(room, workers + 3);
     move || match how.codec {
@@ -125,8 +131,6 @@ fn stepper(how: Compression, workers: usize) -> impl Fn() -> Step + Send + Sync 
         _ => gzip_step(how.level, buffers.clone()),
     }
 }
-
-const KIB_OF_FRAMING: usize = 1024;
 
 fn zstd_step(level: i32, buffers: Buffers) -> Step {
     let mut context = zstd_context(level);
@@ -142,6 +146,12 @@ fn zstd_context(level: i32) -> io::Result<Zstd<'static>> {
     let mut context = Zstd::new(level)?;
     context.set_parameter(CParameter::ContentSizeFlag(true))?;
     context.set_parameter(CParameter::ChecksumFlag(true))?;
+    if level == 3 {
+        // Tables that stay in a core's own cache: a sixth less CPU for 0.3 to 0.9 % of size, no
+        // more than what one long stream of level 3 needs.
+        context.set_parameter(CParameter::HashLog(16))?;
+        context.set_parameter(CParameter::ChainLog(15))?;
+    }
     Ok(context)
 }
 
@@ -158,3 +168,6 @@ fn gzip_step(level: i32, buffers: Buffers) -> Step {
         Ok(buffers.freeze(frame))
     })
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -151,3 +151,6 @@ fn copy(mut decoder: impl Read, feeder: &Feeder) -> io::Result<()> {
 fn from_io(error: io::Error) -> Error {
     error.downcast::<Error>().unwrap_or_else(Error::new)
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,3 +122,6 @@ async fn pass(
 
 /// A chunk that takes longer to hash than a task may hold its thread: about 50 µs.
 const LONG: usize = 64 * KIB;
+
+#[cfg(test)]
+mod tests;

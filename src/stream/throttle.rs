@@ -60,3 +60,6 @@ impl Bucket {
 }
 
 const SAVED: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ async fn a_storage_that_goes_away_is_not_an_empty_storage() {
     }
     let shelf = stored(Shelf::default(), FIRST);
     *shelf.down.lock().unwrap() = Some((Kind::Denied, "get"));
-    assert_eq!(survey(&shelf, "").await.unwrap().damaged.len(), 1);
+    assert_eq!(survey(&shelf, "").await.unwrap().unread.len(), 1);
 }
 
 #[tokio::test]

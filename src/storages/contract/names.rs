@@ -6,7 +6,7 @@ use crate::storages::contract::Kept;
 use crate::storages::contract::at::{At, noise, same};
 
 pub(super) async fn prefixes(at: &At<'_>) -> Kept {
-    let all = ["a", "ab/c", "b/a", "b/deep/er/x"];
+    let all = ["a", "ab/c", "b/deep/er/x"];
     for name in all {
         at.put(name, &noise(1, 5)).await?;
     }
@@ -15,7 +15,7 @@ pub(super) async fn prefixes(at: &At<'_>) -> Kept {
         ("a", &["a", "ab/c"]),
         ("ab", &["ab/c"]),
         ("a/", &[]),
-        ("b/", &["b/a", "b/deep/er/x"]),
+        ("b/", &["b/deep/er/x"]),
         ("b/d", &["b/deep/er/x"]),
         ("b/deep/er/x", &["b/deep/er/x"]),
         ("b/deep/er/x/", &[]),
@@ -31,9 +31,21 @@ pub(super) async fn prefixes(at: &At<'_>) -> Kept {
 
 pub(super) async fn odd(at: &At<'_>) -> Kept {
     let long = "n".repeat(180);
-    let few = vec!["%2F ä+#&'=;@!(x)~`{}$,[1]^", ".hidden", &long];
+    let few = vec![".%2F ä+#&'=;@!(x)~`{}$,[1]^", &long];
     let mut many = few.clone();
-    many.extend(["日本/ы", "e\u{301}", "é", "-rf", "x .y", "..z", "a..b", "CON", "UPPER", "upper"]);
+    many.extend([
+        ".hidden",
+        "日本/ы",
+        "e\u{301}",
+        "é",
+        "-rf",
+        "x .y",
+        "..z",
+        "a..b",
+        "CON",
+        "UPPER",
+        "upper",
+    ]);
     let mut names = at.pick(few, many);
     for name in &names {
         at.put(name, &noise(name.len() as u64, 20)).await?;

@@ -68,3 +68,34 @@ fn judge(error: &io::Error) -> (Kind, Option<&'static str>) {
         _ => (Kind::Other, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::chain;
+
+    #[test]
+    fn the_kind_tells_what_may_be_done() {
+        for (errno, kind) in [
+            (Errno::NOENT, Kind::NotFound),
+            (Errno::ACCESS, Kind::Denied),
+            (Errno::PERM, Kind::Denied),
+            (Errno::ROFS, Kind::Denied),
+            (Errno::NOSPC, Kind::Full),
+            (Errno::DQUOT, Kind::Full),
+            (Errno::STALE, Kind::Unavailable),
+            (Errno::TIMEDOUT, Kind::Unavailable),
+            (Errno::IO, Kind::Other),
+        ] {
+            assert_eq!(Trouble::io(Path::new("/b"), errno).kind, kind, "{errno}");
+        }
+    }
+
+    #[test]
+    fn the_words_name_the_path_the_cause_and_what_to_do() {
+        let said = chain(&Trouble::io(Path::new("/b/x"), Errno::DQUOT));
+        let should = "/b/x: raise the quota, or keep fewer copies: \
+                      Disk quota exceeded (os error 122)";
+        assert_eq!(said, should);
+    }
+}

@@ -33,15 +33,12 @@ impl Root {
         let opened = open(&self.path, FOLDER.union(OFlags::CLOEXEC), Mode::empty());
         let folder = match opened {
             Ok(folder) => folder,
-            Err(Errno::NOENT) if !self.must_be_mounted => return Ok(None),
+            Err(Errno::NOENT) if self.must_be_mounted => return Err(self.not_mounted()),
+            Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(Trouble::io(&self.path, error)),
         };
         if self.must_be_mounted && !self.is_mounted()? {
-            let problem = format!(
-                "{} is not a mount point, and `must_be_mounted` is set: mount the disk first",
-                self.path.display()
-            );
-            return Err(Trouble::new(Kind::Unavailable, problem));
+            return Err(self.not_mounted());
         }
         Ok(Some(folder))
     }
@@ -127,6 +124,14 @@ impl Root {
             std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(wrap)?;
         }
         Ok(())
+    }
+
+    fn not_mounted(&self) -> Trouble {
+        let problem = format!(
+            "{} is not a mount point, and `must_be_mounted` is set: mount the disk first",
+            self.path.display()
+        );
+        Trouble::new(Kind::Unavailable, problem)
     }
 
     fn is_mounted(&self) -> Result<bool, Trouble> {
