@@ -21,7 +21,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
         let holdings = holdings::look(&plan, &selection, &scope).await;
         let mut findings = Vec::new();
         for held in holdings.selected(&selection) {
-            if sample.is_none_or(|percent| is_in_sample(percent)) {
+            if sample.is_none_or(is_in_sample) {
                 findings.push(verify(&held, depth, &env.cancel).await);
                 report(findings.last().expect("just pushed"));
             }

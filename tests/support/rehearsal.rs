@@ -187,7 +187,7 @@ impl Rehearsal {
             server_name: self.server.clone(),
             formerly: Vec::new(),
             state_dir: self.state_dir(),
-            lock_wait: std::time::Duration::ZERO,
+            lock_wait: std::time::Duration::from_secs(10),
             log_file: None,
             log_json: false,
             notes: Vec::new(),

@@ -1,3 +1,5 @@
+//! Targets and excludes, as operators write them.
+
 use std::ffi::OsStr;
 use std::fs;
 
