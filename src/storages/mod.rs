@@ -10,8 +10,6 @@ pub mod layers;
 /// A folder of this machine.
 pub mod local;
 mod memory;
-#[cfg(test)]
-pub(crate) mod shelf;
 
 use std::fmt;
 use std::ops::Range;
