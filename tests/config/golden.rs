@@ -195,21 +195,24 @@ const NAMED: &str = "  - job: named
 
 /// Puts a word in the place of lists of kinds, which grow.
 fn without_kinds(text: &str) -> String {
-    let mut text = text.to_owned();
-    for (kinds, word) in [(config::types(), "types"), (config::storages(), "storages")] {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    for (kinds, word) in [(config::types(), "<types>"), (config::storages(), "<storages>")] {
         let names = |wanted: &dyn Fn(&&Plugin) -> bool| {
             let names = kinds.iter().copied().filter(wanted).map(|kind| kind.name);
             names.collect::<Vec<_>>().join(", ")
         };
-        let (all, built) = (names(&|_| true), names(&|kind| kind.is_built()));
-        text = text.replace(&format!("one of: {all}\n"), &format!("one of: <{word}>\n"));
-        let so_far = format!("built so far: {built}");
-        if text.ends_with(&so_far) {
-            text.truncate(text.len() - built.len());
-            text.push_str(&format!("<{word}>"));
+        let all = format!("one of: {}", names(&|_| true));
+        let built = format!("built so far: {}", names(&|kind| kind.is_built()));
+        for line in &mut lines {
+            for list in [&all, &built] {
+                if let Some(before) = line.strip_suffix(list.as_str()) {
+                    let intro = &list[..=list.find(':').unwrap()];
+                    *line = format!("{before}{intro} {word}");
+                }
+            }
         }
     }
-    text
+    lines.join("\n")
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn a_relative_path_to_the_config_works() {
         std::path::Path::new("nxs-backup.conf.example"),
         nxs_backup::config::Trust::Anyone,
     );
-    assert_eq!(config.unwrap().jobs().len(), 1);
+    assert!(!config.unwrap().jobs().is_empty());
 }
 
 #[test]
