@@ -167,3 +167,25 @@ proptest! {
         tree::assert_same(&tree::read(&bed.path("in")), &tree::read(&bed.path("out/x/in")));
     }
 }
+
+#[test]
+#[ignore = "makes a million files, and measures the whole process: run it alone"]
+fn a_million_files_need_little_memory() {
+    for folders in [1, 1000] {
+        let bed = Bed::new();
+        for number in 0..1_000_000_u32 {
+            let folder = bed.path("in").join(format!("folder-{}", number % folders));
+            if number < folders {
+                fs::create_dir_all(&folder).unwrap();
+            }
+            fs::File::create(folder.join(format!("file-{number:07}"))).unwrap();
+        }
+        let (stream, packed) = Plain::new(&bed.path("in")).stored_as("/in").begin();
+        let files = std::thread::spawn(move || crate::support::archive::drain(stream, packed));
+        assert_eq!(files.join().unwrap(), u64::from(1_000_001 + folders));
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < 80 * 1024, "{folders} folders took {peak} KiB");
+    }
+}

@@ -7,10 +7,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use nxs_backup::archive::{
-    IndexFile, IndexWriter, PackOptions, UnpackError, UnpackOptions, Unpacked, pack, unpack,
+    IndexFile, IndexWriter, PackOptions, Packed, UnpackError, UnpackOptions, Unpacked, pack, unpack,
 };
 use nxs_backup::base::{ArtefactId, Cancel, Warnings, chain};
-use nxs_backup::stream::{Frames, Tree};
+use nxs_backup::stream::{ByteStream, Frames, Pending, Tree};
 use tempfile::TempDir;
 
 /// A tree that is read where it lies.
@@ -50,19 +50,23 @@ impl Plain {
         self.try_pack(&mut |_| {}).unwrap()
     }
 
-    /// Packs the tree; `look` sees each chunk before the next one is asked for.
-    pub(crate) fn try_pack(self, look: &mut dyn FnMut(&[u8])) -> Result<Done, String> {
+    /// Begins to pack the tree.
+    pub(crate) fn begin(self) -> (ByteStream, Pending<Packed>) {
         let scratch = tempfile::tempdir().unwrap();
         let index = IndexWriter::create(scratch.path(), &id()).unwrap();
         let (cancel, progress) = (Cancel::default(), Arc::new(|_| {}));
-        let (mut stream, packed) = pack(Box::new(self), PackOptions { index, cancel, progress });
+        pack(Box::new(self), PackOptions { index, cancel, progress })
+    }
+
+    /// Packs the tree; `look` sees each chunk before the next one is asked for.
+    pub(crate) fn try_pack(self, look: &mut dyn FnMut(&[u8])) -> Result<Done, String> {
+        let (mut stream, packed) = self.begin();
         let mut tar = Vec::new();
         while let Some(chunk) = stream.blocking_next().map_err(|error| chain(&error))? {
             look(&chunk);
             tar.extend_from_slice(&chunk);
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let packed = runtime.block_on(packed.get()).unwrap();
+        let packed = wait(packed);
         assert_eq!(packed.raw_bytes, tar.len() as u64);
         let frame_bytes = 1 << 20;
         let starts: Vec<u64> =
@@ -84,6 +88,17 @@ impl Tree for Plain {
     fn excludes(&self, path: &[u8]) -> bool {
         self.excludes.iter().any(|excluded| excluded == path)
     }
+}
+
+/// Reads a stream to its end and returns how many members it had.
+pub(crate) fn drain(mut stream: ByteStream, packed: Pending<Packed>) -> u64 {
+    while stream.blocking_next().unwrap().is_some() {}
+    wait(packed).files
+}
+
+fn wait(packed: Pending<Packed>) -> Packed {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(packed.get()).unwrap()
 }
 
 /// The artefact that tests pack.
