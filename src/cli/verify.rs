@@ -49,6 +49,8 @@ fn exit_code(findings: &[Finding], troubles: &[String], interrupted: bool) -> u8
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
     match (bad + troubles.len(), findings.len() - bad) {
         _ if interrupted => INTERRUPTED,
+        // Whoever asks whether the backups are whole must hear that there are none.
+        (0, 0) => NOTHING,
         (0, _) => 0,
         (_, 0) => NOTHING,
         (_, _) => PARTLY,
