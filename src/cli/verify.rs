@@ -42,13 +42,21 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
         false => print(&findings, &troubles),
     }
     drop(log);
-    Ok(exit_code(&findings, &troubles, env.cancel.is_cancelled()))
+    let none_is_bad = sample.is_none();
+    Ok(exit_code(&findings, &troubles, none_is_bad, env.cancel.is_cancelled()))
 }
 
-fn exit_code(findings: &[Finding], troubles: &[String], interrupted: bool) -> u8 {
+fn exit_code(
+    findings: &[Finding],
+    troubles: &[String],
+    none_is_bad: bool,
+    interrupted: bool,
+) -> u8 {
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
     match (bad + troubles.len(), findings.len() - bad) {
         _ if interrupted => INTERRUPTED,
+        // Whoever asks whether the backups are whole must hear that there are none.
+        (0, 0) if none_is_bad => NOTHING,
         (0, _) => 0,
         (_, 0) => NOTHING,
         (_, _) => PARTLY,
