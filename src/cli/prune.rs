@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::base::{RunId, chain, display};
 use crate::catalogue::Stored;
-use crate::cli::args::{Globals, Prune};
+use crate::cli::args::{Globals, Prune, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
-use crate::cli::{output, setup};
+use crate::cli::{list, output, setup};
 use crate::plan::{Place, Plan};
-use crate::restore::holdings::{self, Held, Holdings, Scope};
+use crate::restore::holdings::{self, Held, Holdings};
 use crate::retention::{self, Copy, Moment};
 use crate::run::{Env, Journal, Selection, as_copy, remove};
 
@@ -46,7 +46,7 @@ async fn prune(
         true => None,
         false => Some(setup::lock(&plan.main, env).await?),
     };
-    let scope = Scope { storage: verb.storage.clone(), host: None };
+    let scope = list::scope(&ScopeArgs { storage: verb.storage.clone(), host: None }, plan)?;
     let holdings = holdings::look(plan, selection, &scope).await;
     let now = env.clock.now();
     let present = Present::of(plan, verb.orphans).await;

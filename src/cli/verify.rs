@@ -16,7 +16,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     let env = setup::env(&plan, std::sync::Arc::new(Silent))?;
     let sample = verb.sample.as_deref().map(percent).transpose()?;
     let depth = if verb.full { Depth::Full } else { Depth::Quick };
-    let scope = list::scope(&verb.scope);
+    let scope = list::scope(&verb.scope, &plan)?;
     let (findings, troubles) = setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &selection, &scope).await;
         let mut findings = Vec::new();
@@ -42,6 +42,9 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
         false => print(&findings, &troubles),
     }
     drop(log);
+    if findings.is_empty() && troubles.is_empty() && sample.is_none() {
+        return Err(Failure::new(NOTHING, "there is no backup to verify"));
+    }
     Ok(exit_code(&findings, &troubles, env.cancel.is_cancelled()))
 }
 
