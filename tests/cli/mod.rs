@@ -2,10 +2,14 @@
 
 mod damage;
 mod disks;
+mod jobs;
+mod keep;
 mod listing;
+mod log;
 mod proof;
 mod restore;
 mod start;
+mod time;
 mod usage;
 
 use crate::support::bed::Bed;
