@@ -209,7 +209,7 @@ impl Run<'_> {
         if items.is_empty() && report.errors.is_empty() {
             report.warnings.push("its sources name nothing that exists today".into());
         }
-        let shelves = Shelf::claim_all(job, env).await;
+        let shelves = Shelf::claim_all(job, env, &self.journal).await;
         for item in &items {
             if env.cancel.is_cancelled() {
                 return;

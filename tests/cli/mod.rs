@@ -4,6 +4,7 @@ mod damage;
 mod disks;
 mod jobs;
 mod keep;
+mod killed;
 mod listing;
 mod log;
 mod proof;
