@@ -86,7 +86,7 @@ async fn prune(
         true => output::json(
             &serde_json::json!({"copies": rows, "failed": failed, "troubles": holdings.troubles}),
         ),
-        false => print(&rows, &failed, &holdings.troubles, globals.dry_run),
+        false => print(&rows, &failed, &holdings.troubles, globals),
     }
     let done = doomed.len() - failed.len();
     Ok(match failed.len() + holdings.troubles.len() {
@@ -231,7 +231,7 @@ fn row(held: &Held<'_>, action: &'static str, reason: String) -> Row {
     }
 }
 
-fn print(rows: &[Row], failed: &[String], troubles: &[String], dry_run: bool) {
+fn print(rows: &[Row], failed: &[String], troubles: &[String], globals: &Globals) {
     let mut table =
         output::table(&["job", "target", "storage", "time", "level", "action", "reason"]);
     for row in rows {
@@ -246,14 +246,15 @@ fn print(rows: &[Row], failed: &[String], troubles: &[String], dry_run: bool) {
             &row.reason,
         ]);
     }
-    if !table.is_empty() {
+    if !table.is_empty() && !globals.quiet {
         output::print(&table);
     }
     for problem in failed.iter().chain(troubles) {
         output::line(format!("{}: {problem}", output::paint("error", anstyle::AnsiColor::Red)));
     }
     let count = rows.iter().filter(|row| row.action == "remove").count();
-    match dry_run {
+    match globals.dry_run {
+        _ if globals.quiet => {}
         true => output::line(format!("{count} copies would be removed")),
         false => output::line(format!("{} copies removed", count - failed.len().min(count))),
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
+use crate::archive::Selection as Paths;
 use crate::base::{ArtefactId, display};
 use crate::cli::args::{Globals, Restore};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
@@ -35,6 +36,7 @@ struct Row {
 
 /// Restores and returns the exit code.
 pub(crate) fn run(globals: &Globals, verb: &Restore) -> Result<u8, Failure> {
+    Paths::new(&verb.paths).map_err(Failure::usage)?;
     let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
     let bars = MultiProgress::new();
     let log = log::init(&Main { log_file: None, ..plan.main.clone() }, globals, &bars);

@@ -39,7 +39,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     })?;
     match globals.json {
         true => output::json(&serde_json::json!({"copies": findings, "troubles": troubles})),
-        false => print(&findings, &troubles),
+        false => print(&findings, &troubles, globals.quiet),
     }
     drop(log);
     if findings.is_empty() && troubles.is_empty() && sample.is_none() {
@@ -81,7 +81,7 @@ fn is_in_sample(percent: f64) -> bool {
     (dice as f64) < percent * 100.0
 }
 
-fn print(findings: &[Finding], troubles: &[String]) {
+fn print(findings: &[Finding], troubles: &[String], quiet: bool) {
     let mut table = output::table(&["job", "target", "storage", "copy", "problem"]);
     for finding in findings.iter().filter(|finding| finding.problem.is_some()) {
         let problem = finding.problem.as_deref().unwrap_or_default();
@@ -92,6 +92,9 @@ fn print(findings: &[Finding], troubles: &[String]) {
     }
     for trouble in troubles {
         output::line(format!("{}: {trouble}", output::paint("error", anstyle::AnsiColor::Red)));
+    }
+    if quiet {
+        return;
     }
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
     output::line(format!(

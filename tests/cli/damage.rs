@@ -192,6 +192,7 @@ fn a_sample_is_a_share() {
     bed.run(["verify", "--sample", "0%"]).stdout("0 copies looked at, 0 whole, 0 not\n");
     bed.run(["verify", "--full", "--sample", "100%"])
         .stdout("1 copies looked at, 1 whole, 0 not\n");
+    bed.run(["verify", "--full", "-q"]).stdout("");
     let checked = bed.run(["verify", "--json"]).json();
     assert_eq!(checked["copies"][0]["problem"], serde_json::Value::Null);
 }

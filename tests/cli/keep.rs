@@ -41,6 +41,7 @@ fn pruning_removes_what_the_store_no_longer_says_and_explains_it_first() {
     assert_eq!(bed.files("store").len(), 1 + 2 * 3 * 3);
     assert!(bed.files("state/journal").is_empty());
     bed.run(["prune"]).stdout_has("0 copies removed");
+    bed.run(["prune", "-q"]).stdout("");
     bed.run(["verify", "--full"]).stdout_has("6 copies looked at, 6 whole, 0 not");
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::cli::{config, id_of, job, local, two_sites};
 use crate::support::bed::Bed;
+use crate::support::world::{Disk, sh};
 
 /// Two days of backups; the blog's page changed in between.
 fn two_days() -> Bed {
@@ -107,6 +108,32 @@ fn a_path_that_nothing_has_is_said_once() {
 }
 
 #[test]
+fn a_path_that_is_no_glob_is_wrong_usage() {
+    let bed = two_days();
+    bed.run(["restore", "--to", "out", "--path", "x["]).exit(2).stderr_has("\"x[\" is not a glob");
+    bed.run(["restore", "--to", "out", "--target", "x["]).exit(2).stderr_has("x[");
+    bed.run(["find", "x["]).exit(2).stderr_has("is not a glob");
+    assert!(!bed.path("out").exists());
+}
+
+#[test]
+fn a_disk_that_is_too_small_for_a_restore_is_named() {
+    let bed = two_sites();
+    sh(&bed, "head -c 2000000 /dev/urandom > www/blog/noise");
+    bed.run(["start"]);
+    let Some(_disk) = Disk::mount(&bed, "small", "1m") else { return };
+    let args = ["restore", "--to", "small/out", "--target", "**/blog"];
+    let ran = bed.run(args).exit(1).noisy();
+    drop(ran.stdout_has("No space left on device").stdout_has("must not be trusted"));
+    let mut full = bed.command(["restore", "--to", "-", "--target", "**/blog"]);
+    full.stdout(fs::File::create("/dev/full").unwrap());
+    let output = full.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Do not trust"));
+}
+
+#[test]
 fn a_folder_that_is_not_empty_is_refused() {
     let bed = two_days().tree("out", &[("mine", "precious"), ("www", "")]);
     let ran = bed.run(["restore", "--to", "out", "--target", "**/blog", "--strip"]).exit(2);
@@ -134,7 +161,7 @@ fn one_artefact_goes_to_standard_output() {
     let command = bed.command(["restore", "--to", "-", "--target", "**/blog"]).output().unwrap();
     assert!(command.status.success() && command.stderr.is_empty());
     fs::write(bed.path("blog.tar"), command.stdout).unwrap();
-    let listed = crate::support::world::sh(&bed, "tar -tf blog.tar");
+    let listed = sh(&bed, "tar -tf blog.tar");
     assert!(listed.lines().any(|name| name.ends_with("www/blog/img/a.png")), "{listed}");
     bed.run(["restore", "--to", "-"]).exit(2).stderr_has("only one can go to standard output");
     let both = ["restore", "--to", "-", "--target", "**/blog", "--path", "x"];

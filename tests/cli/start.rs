@@ -102,6 +102,18 @@ fn looking_ahead_touches_nothing() {
 }
 
 #[test]
+fn looking_ahead_warns_of_nothing_that_will_not_happen() {
+    let mut bed =
+        two_sites().config(&config(&[job("blog", "$DIR/www/blog", &[local("store", "days: 1")])]));
+    bed.now("2026-11-20T03:00:00+00:00[UTC]").run(["start"]);
+    bed.now("2026-11-21T03:00:00+00:00[UTC]");
+    let ran =
+        bed.run(["plan"]).stdout_has("would remove blog/daily/blog_2026-11-20_03-00-00.tar.zst");
+    let ran = ran.stdout_has("then there are 1 copies");
+    assert!(!ran.out().contains("warning"), "{}", ran.out());
+}
+
+#[test]
 fn looking_ahead_needs_no_right_to_write() {
     let bed = two_sites();
     let Some(disk) = Disk::mount(&bed, "store", "1m") else { return };

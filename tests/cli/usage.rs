@@ -96,6 +96,27 @@ fn the_schema_is_json_and_knows_the_keys() {
 }
 
 #[test]
+fn what_a_value_names_does_not_reach_children() {
+    let jobs = [job("sites", "$DIR/www/*", &[local("store", "days: 3")])];
+    let spy = "env > $DIR/seen; echo $DIR/state";
+    let text = config(&jobs)
+        .replace("server_name: web1", "server_name: !env WHO")
+        .replace("state_dir: $DIR/state", &format!("state_dir: !cmd \"{spy}\""));
+    let bed = two_sites().config(&text).env("WHO", "hunter2").env("OTHER", "passed on");
+    bed.run(["start"]);
+    let seen = std::fs::read_to_string(bed.path("seen")).unwrap();
+    assert!(seen.contains("OTHER=passed on") && !seen.contains("hunter2"), "{seen}");
+    for verb in
+        [&["config", "show", "sites"][..], &["check"], &["start", "-v"], &["list"], &["plan"]]
+    {
+        let ran = bed.run(verb.iter()).noisy();
+        assert!(!ran.out().contains("hunter2") && !ran.err().contains("hunter2"), "{verb:?}");
+    }
+    let log = std::fs::read_to_string(bed.path("log/nxs.log")).unwrap();
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
 fn secrets_come_from_elsewhere_and_are_never_shown() {
     let jobs = [job("sites", "$DIR/www/*", &[local("store", "days: 3")])];
     let text = config(&jobs).replace("server_name: web1", "server_name: !env WHO");
