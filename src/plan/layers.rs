@@ -20,16 +20,16 @@ pub(crate) struct Layers<'a> {
 
 /// Puts layers around a storage: a retry counts whole calls, a timeout each of them.
 pub(crate) fn layered(inner: Arc<dyn Storage>, layers: &Layers<'_>) -> Arc<dyn Storage> {
-    let slow: Arc<dyn Storage> = match layers.bytes_per_sec {
-        Some(rate) => Arc::new(Throttle::new(inner, rate)),
+    let patient: Arc<dyn Storage> = match layers.timeout {
+        Some(timeout) => Arc::new(Timeout::new(inner, layers.name, timeout)),
         None => inner,
     };
-    let patient: Arc<dyn Storage> = match layers.timeout {
-        Some(timeout) => Arc::new(Timeout::new(slow, layers.name, timeout)),
-        None => slow,
+    let slow: Arc<dyn Storage> = match layers.bytes_per_sec {
+        Some(rate) => Arc::new(Throttle::new(patient, rate)),
+        None => patient,
     };
     match layers.retries {
-        0 => patient,
-        retries => Arc::new(Retry::new(patient, retries)),
+        0 => slow,
+        retries => Arc::new(Retry::new(slow, retries)),
     }
 }
