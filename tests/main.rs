@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // what surprises a test's own tools is a failure of the test
 
+mod cli;
 mod config;
 mod contract {
     mod layers;
@@ -26,4 +27,5 @@ mod support {
     pub(crate) mod scan;
     mod scan_test;
     pub(crate) mod tree;
+    pub(crate) mod world;
 }

@@ -11,6 +11,10 @@ needs=(
     zstd:zstd
     getfacl:acl
     getfattr:attr
+    diff:diffutils
+    script:bsdutils
+    setpriv:util-linux
+    mount:mount
 )
 
 missing=()

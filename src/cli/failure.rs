@@ -77,12 +77,12 @@ impl From<run::NoSuchJob> for Failure {
 impl From<run::Error> for Failure {
     fn from(error: run::Error) -> Self {
         let run::Error::Lock(lock) = &error;
-        let failure = Self::new(if lock.is_held() { LOCKED } else { NOTHING }, chain(&error));
-        match lock.is_held() {
-            true => {
-                failure.hint("Wait until it has ended, or set `main.lock_wait` to wait for it.")
-            }
-            false => failure.hint("`main.state_dir` must be a folder that this user may write."),
+        match lock {
+            run::LockError::Held { .. } => Self::new(LOCKED, chain(&error))
+                .hint("Wait until it has ended, or set `main.lock_wait` to wait for it."),
+            run::LockError::Cancelled(_) => Self::new(INTERRUPTED, chain(&error)),
+            run::LockError::Io { .. } => Self::new(NOTHING, chain(&error))
+                .hint("`main.state_dir` must be a folder that this user may write."),
         }
     }
 }

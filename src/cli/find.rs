@@ -29,7 +29,7 @@ pub(crate) fn run(globals: &Globals, verb: &Find) -> Result<u8, Failure> {
     let glob =
         if verb.glob.contains('/') { verb.glob.clone() } else { format!("**/{}", verb.glob) };
     let paths = Paths::new(&[glob]).map_err(Failure::usage)?;
-    let scope = list::scope(&verb.scope);
+    let scope = list::scope(&verb.scope, &plan)?;
     let (rows, problems) = setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &selection, &scope).await;
         let choices = pick(&holdings, &selection, &Want::default(), "these jobs");

@@ -1,5 +1,7 @@
 //! `list`: the backups that exist.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -7,6 +9,7 @@ use crate::base::display;
 use crate::cli::args::{Globals, List, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup, when};
+use crate::plan::Plan;
 use crate::restore::holdings::{self, Held, Holdings, Scope};
 use crate::restore::pick::{NothingFound, Want, pick};
 use crate::run::Selection;
@@ -45,7 +48,7 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
     let now = env.clock.now();
     let target = verb.target.as_deref().map(glob).transpose()?;
     let at = verb.at.as_deref().map(|text| when::parse(text, &now)).transpose()?;
-    let scope = scope(&verb.scope);
+    let scope = scope(&verb.scope, &plan)?;
     let holdings = setup::block_on(&env.cancel, holdings::look(&plan, &selection, &scope))?;
     let mut held = match at {
         Some(_) => newest(&holdings, &selection, &Want { target: target.clone(), at, id: None })?,
@@ -77,8 +80,20 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
 }
 
 /// What the options say about where to look.
-pub(crate) fn scope(args: &ScopeArgs) -> Scope {
-    Scope { storage: args.storage.clone(), host: args.host.clone() }
+///
+/// Errors: a storage that no job has; else nothing would be found there, and that called well.
+pub(crate) fn scope(args: &ScopeArgs, plan: &Plan) -> Result<Scope, Failure> {
+    if let Some(name) = &args.storage {
+        let jobs = plan.jobs.iter().filter_map(|entry| entry.as_job());
+        let known: BTreeSet<&str> =
+            jobs.flat_map(|job| &job.places).map(|place| &*place.name).collect();
+        if !known.contains(&**name) {
+            let known = Vec::from_iter(known).join(", ");
+            let error = Failure::usage(format!("no storage is called {name:?}"));
+            return Err(error.hint(format!("There are: {known}.")));
+        }
+    }
+    Ok(Scope { storage: args.storage.clone(), host: args.host.clone() })
 }
 
 /// Reads a glob for targets and paths; `*` does not match `/`.

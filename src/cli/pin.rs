@@ -13,7 +13,7 @@ use crate::stream::ByteStream;
 pub(crate) fn run(globals: &Globals, verb: &OneId, pinned: bool) -> Result<u8, Failure> {
     let (plan, _) = setup::plan_for(globals, &[])?;
     let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
-    let scope = list::scope(&verb.scope);
+    let scope = list::scope(&verb.scope, &plan)?;
     setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &Selection::All, &scope).await;
         let held = show::by_id(&holdings, &verb.id)?;

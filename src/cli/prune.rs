@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use crate::base::{RunId, chain, display};
 use crate::catalogue::Stored;
-use crate::cli::args::{Globals, Prune};
+use crate::cli::args::{Globals, Prune, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
-use crate::cli::{output, setup};
-use crate::plan::{Place, Plan};
-use crate::restore::holdings::{self, Held, Holdings, Scope};
-use crate::retention::{self, Copy, Moment};
+use crate::cli::{list, output, setup};
+use crate::plan::{Entry, Place, Plan};
+use crate::restore::holdings::{self, Held, Holdings};
+use crate::retention::{self, Copy, Moment, Policy};
 use crate::run::{Env, Journal, Selection, as_copy, remove};
+use crate::sources::Source;
 
 /// What happens to one copy.
 #[derive(Serialize)]
@@ -42,28 +43,32 @@ async fn prune(
     selection: &Selection,
     env: &Env,
 ) -> Result<u8, Failure> {
+    if verb.orphans {
+        refuse_broken(plan)?;
+    }
     let _lock = match globals.dry_run {
         true => None,
         false => Some(setup::lock(&plan.main, env).await?),
     };
-    let scope = Scope { storage: verb.storage.clone(), host: None };
-    let holdings = holdings::look(plan, selection, &scope).await;
+    let scope = list::scope(&ScopeArgs { storage: verb.storage.clone(), host: None }, plan)?;
+    let mut holdings = holdings::look(plan, selection, &scope).await;
     let now = env.clock.now();
-    let present = Present::of(plan, verb.orphans).await;
+    let mut present = Present::of(plan, verb.orphans).await;
+    holdings.troubles.append(&mut present.unknown);
     let mut rows = Vec::new();
     let mut doomed = Vec::new();
     for (identity, held) in by_identity(&holdings, selection) {
         let copies: Vec<Copy> = held.iter().filter_map(|held| as_copy(held.stored)).collect();
-        let policy = &held[0].place.policy;
-        if !present.has(&identity) && !verb.orphans {
-            let why = "of no job or target of this config: `prune --orphans` takes it";
-            rows.extend(held.iter().map(|held| row(held, "keep", why.to_owned())));
-            continue;
-        }
-        let verdict = match (present.has(&identity), verb.orphans) {
-            (false, _) => retention::orphaned(&copies),
-            (true, true) => retention::decide(&copies, policy, &now, Moment::PruneOrphans),
-            (true, false) => retention::decide(&copies, policy, &now, Moment::Prune),
+        let policy = policy_of(&identity, plan).filter(|_| present.has(&identity));
+        let verdict = match (policy, verb.orphans) {
+            (None, false) => {
+                let why = "no job of this config makes it there: `prune --orphans` takes it";
+                rows.extend(held.iter().map(|held| row(held, "keep", why.to_owned())));
+                continue;
+            }
+            (None, true) => retention::orphaned(&copies),
+            (Some(policy), true) => retention::decide(&copies, policy, &now, Moment::PruneOrphans),
+            (Some(policy), false) => retention::decide(&copies, policy, &now, Moment::Prune),
         };
         let find =
             |id: &crate::base::ArtefactId| held.iter().find(|held| held.stored.manifest.id == *id);
@@ -81,7 +86,7 @@ async fn prune(
         true => output::json(
             &serde_json::json!({"copies": rows, "failed": failed, "troubles": holdings.troubles}),
         ),
-        false => print(&rows, &failed, &holdings.troubles, globals.dry_run),
+        false => print(&rows, &failed, &holdings.troubles, globals),
     }
     let done = doomed.len() - failed.len();
     Ok(match failed.len() + holdings.troubles.len() {
@@ -109,27 +114,52 @@ fn by_identity<'a>(
     groups
 }
 
+/// Finds how many copies of an identity its own job wants on this storage; other jobs that store
+/// in the same folder may want more or fewer.
+fn policy_of<'a>(identity: &Identity, plan: &'a Plan) -> Option<&'a Policy> {
+    let (fingerprint, name, ..) = identity;
+    let mut jobs = plan.jobs.iter().filter_map(|entry| entry.as_job());
+    let job = jobs.find(|job| job.name == *name || job.formerly.contains(name))?;
+    let mut places = job.places.iter();
+    places.find(|place| place.fingerprint == *fingerprint).map(|place| &place.policy)
+}
+
+/// An orphan can only be told where every job can be read.
+fn refuse_broken(plan: &Plan) -> Result<(), Failure> {
+    match plan.jobs.iter().find(|entry| matches!(entry, Entry::Broken(_))) {
+        None => Ok(()),
+        Some(broken) => {
+            let name = broken.name();
+            let error = format!("job {name:?} has errors in its config, so orphans cannot be told");
+            Err(Failure::usage(error).hint("`nxs-backup check` shows the errors."))
+        }
+    }
+}
+
 /// The jobs, sources and, where it matters, targets that there are today.
 struct Present {
+    /// Why the targets of some source cannot be told now.
+    unknown: Vec<String>,
     targets: Vec<(String, Option<String>, Option<Vec<String>>)>,
 }
 
 impl Present {
     async fn of(plan: &Plan, with_targets: bool) -> Self {
-        let mut targets = Vec::new();
+        let (mut targets, mut unknown) = (Vec::new(), Vec::new());
         for job in plan.jobs.iter().filter_map(|entry| entry.as_job()) {
             for source in &job.sources {
-                let names =
-                    match with_targets {
-                        true => source.source.targets().await.ok().map(|found| {
-                            found.targets.into_iter().map(|target| target.name).collect()
-                        }),
-                        false => None,
-                    };
+                let names = match with_targets {
+                    true => names_of(&*source.source).await.map_err(|why| {
+                        unknown
+                            .push(format!("job {:?}: no target counts as gone: {why}", job.name));
+                    }),
+                    false => Err(()),
+                };
+                let names = names.ok();
                 targets.push((job.name.clone(), source.name.clone(), names));
             }
         }
-        Self { targets }
+        Self { unknown, targets }
     }
 
     /// What cannot be asked now counts as present: nothing is removed by mistake.
@@ -140,6 +170,18 @@ impl Present {
                 && known_source == source
                 && names.as_ref().is_none_or(|names| names.contains(target))
         })
+    }
+}
+
+/// Asks a source for its targets.
+///
+/// Errors: when it cannot tell, or finds nothing where something should be: then a disk that is
+/// not mounted today must not make orphans of its copies.
+async fn names_of(source: &dyn Source) -> Result<Vec<String>, String> {
+    let found = source.targets().await.map_err(|error| chain(&error))?;
+    match found.failed.first() {
+        Some(error) => Err(chain(error)),
+        None => Ok(found.targets.into_iter().map(|target| target.name).collect()),
     }
 }
 
@@ -189,7 +231,7 @@ fn row(held: &Held<'_>, action: &'static str, reason: String) -> Row {
     }
 }
 
-fn print(rows: &[Row], failed: &[String], troubles: &[String], dry_run: bool) {
+fn print(rows: &[Row], failed: &[String], troubles: &[String], globals: &Globals) {
     let mut table =
         output::table(&["job", "target", "storage", "time", "level", "action", "reason"]);
     for row in rows {
@@ -204,14 +246,15 @@ fn print(rows: &[Row], failed: &[String], troubles: &[String], dry_run: bool) {
             &row.reason,
         ]);
     }
-    if !table.is_empty() {
+    if !table.is_empty() && !globals.quiet {
         output::print(&table);
     }
     for problem in failed.iter().chain(troubles) {
         output::line(format!("{}: {problem}", output::paint("error", anstyle::AnsiColor::Red)));
     }
     let count = rows.iter().filter(|row| row.action == "remove").count();
-    match dry_run {
+    match globals.dry_run {
+        _ if globals.quiet => {}
         true => output::line(format!("{count} copies would be removed")),
         false => output::line(format!("{} copies removed", count - failed.len().min(count))),
     }

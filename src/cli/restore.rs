@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::MultiProgress;
 use serde::Serialize;
 
+use crate::archive::Selection as Paths;
 use crate::base::{ArtefactId, display};
 use crate::cli::args::{Globals, Restore};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
@@ -35,6 +36,7 @@ struct Row {
 
 /// Restores and returns the exit code.
 pub(crate) fn run(globals: &Globals, verb: &Restore) -> Result<u8, Failure> {
+    Paths::new(&verb.paths).map_err(Failure::usage)?;
     let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
     let bars = MultiProgress::new();
     let log = log::init(&Main { log_file: None, ..plan.main.clone() }, globals, &bars);
@@ -51,7 +53,7 @@ async fn restore(
     selection: &Selection,
     env: &Env,
 ) -> Result<u8, Failure> {
-    let holdings = holdings::look(plan, selection, &list::scope(&verb.scope)).await;
+    let holdings = holdings::look(plan, selection, &list::scope(&verb.scope, plan)?).await;
     let want = want(verb, &holdings, env)?;
     let words = &verb.jobs.jobs;
     let asked_for = if words.is_empty() { "any job".into() } else { words.join(", ") };
@@ -186,10 +188,18 @@ async fn to_folders(
             Ok(()) => apply::to_folder(choice, &into, how).await,
             Err(error) => Err(apply::Error::Other(format!("{}: {error}", into.display()).into())),
         };
-        rows.push(row(choice, &into, done));
+        match done {
+            Err(apply::Error::NoMatch(_)) => remove_empty(&into, to),
+            done => rows.push(row(choice, &into, done)),
+        }
         if how.cancel.is_cancelled() {
             break;
         }
+    }
+    if rows.is_empty() && !how.cancel.is_cancelled() {
+        let paths = how.paths.join(", ");
+        let error = Failure::new(NOTHING, format!("nothing in these backups matches {paths}"));
+        return Err(error.hint("`nxs-backup find` looks into the newest ones."));
     }
     match globals.json {
         true => output::json(&rows),
@@ -204,6 +214,15 @@ async fn to_folders(
         all if all == rows.len() => NOTHING,
         _ => PARTLY,
     })
+}
+
+/// Removes folders that were made for nothing, from `folder` up to `top`.
+fn remove_empty(folder: &Path, top: &Path) {
+    for folder in folder.ancestors().take_while(|folder| folder.starts_with(top)) {
+        if fs::remove_dir(folder).is_err() {
+            return;
+        }
+    }
 }
 
 fn refuse_full(to: &Path, overwrite: bool) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use crate::run::Selection;
 pub(crate) fn run(globals: &Globals, verb: &OneId) -> Result<u8, Failure> {
     let (plan, _) = setup::plan_for(globals, &[])?;
     let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
-    let scope = list::scope(&verb.scope);
+    let scope = list::scope(&verb.scope, &plan)?;
     let looking = holdings::look(&plan, &Selection::All, &scope);
     let holdings = setup::block_on(&env.cancel, looking)?;
     let held = by_id(&holdings, &verb.id)?;

@@ -16,7 +16,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     let env = setup::env(&plan, std::sync::Arc::new(Silent))?;
     let sample = verb.sample.as_deref().map(percent).transpose()?;
     let depth = if verb.full { Depth::Full } else { Depth::Quick };
-    let scope = list::scope(&verb.scope);
+    let scope = list::scope(&verb.scope, &plan)?;
     let (findings, troubles) = setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &selection, &scope).await;
         let mut findings = Vec::new();
@@ -39,24 +39,20 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     })?;
     match globals.json {
         true => output::json(&serde_json::json!({"copies": findings, "troubles": troubles})),
-        false => print(&findings, &troubles),
+        false => print(&findings, &troubles, globals.quiet),
     }
     drop(log);
-    let none_is_bad = sample.is_none();
-    Ok(exit_code(&findings, &troubles, none_is_bad, env.cancel.is_cancelled()))
+    // Whoever asks whether the backups are whole must hear that there are none.
+    if findings.is_empty() && troubles.is_empty() && sample.is_none() {
+        return Err(Failure::new(NOTHING, "there is no backup to verify"));
+    }
+    Ok(exit_code(&findings, &troubles, env.cancel.is_cancelled()))
 }
 
-fn exit_code(
-    findings: &[Finding],
-    troubles: &[String],
-    none_is_bad: bool,
-    interrupted: bool,
-) -> u8 {
+fn exit_code(findings: &[Finding], troubles: &[String], interrupted: bool) -> u8 {
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
     match (bad + troubles.len(), findings.len() - bad) {
         _ if interrupted => INTERRUPTED,
-        // Whoever asks whether the backups are whole must hear that there are none.
-        (0, 0) if none_is_bad => NOTHING,
         (0, _) => 0,
         (_, 0) => NOTHING,
         (_, _) => PARTLY,
@@ -86,7 +82,7 @@ fn is_in_sample(percent: f64) -> bool {
     (dice as f64) < percent * 100.0
 }
 
-fn print(findings: &[Finding], troubles: &[String]) {
+fn print(findings: &[Finding], troubles: &[String], quiet: bool) {
     let mut table = output::table(&["job", "target", "storage", "copy", "problem"]);
     for finding in findings.iter().filter(|finding| finding.problem.is_some()) {
         let problem = finding.problem.as_deref().unwrap_or_default();
@@ -97,6 +93,9 @@ fn print(findings: &[Finding], troubles: &[String]) {
     }
     for trouble in troubles {
         output::line(format!("{}: {trouble}", output::paint("error", anstyle::AnsiColor::Red)));
+    }
+    if quiet {
+        return;
     }
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
     output::line(format!(

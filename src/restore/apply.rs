@@ -81,7 +81,7 @@ pub enum Error {
         wanted: Digest,
     },
     /// Nothing inside matches.
-    #[error("nothing in it matches {0}; `find` looks into the indexes")]
+    #[error("nothing in it matches {0}")]
     NoMatch(String),
     /// Somebody asked to stop.
     #[error("interrupted")]
@@ -93,7 +93,7 @@ pub enum Error {
 
 /// Brings `choice` back below `into`, from the first storage that can.
 ///
-/// Errors: [`Error::EveryStorage`] with the reason of each; what an attempt has already written
+/// Errors: [`Error::NoMatch`]; [`Error::EveryStorage`] with the reason of each: what an attempt has already written
 /// stays, and the error says that it must not be trusted.
 pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
     let mut tries = Vec::new();
@@ -104,6 +104,7 @@ pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Re
                 return Ok(Restored { warnings: with(tries, restored.warnings), ..restored });
             }
             Err(_) if how.cancel.is_cancelled() => return Err(Error::Cancelled),
+            Err(error @ Error::NoMatch(_)) => return Err(error),
             Err(error) => {
                 if let Some(next) = choice.held.get(number + 1) {
                     let (this, next) = (&held.place.name, &next.place.name);

@@ -7,6 +7,7 @@ use crate::catalogue::joined;
 use crate::run::Run;
 use crate::run::deliver::put_segments;
 use crate::run::store::{Artefact, Sealed, seal_pieces};
+use crate::stream::stoppable;
 
 /// Tries once for every storage that failed while another holds the artefact.
 pub(crate) async fn fill(run: &Run<'_>, artefact: &Artefact, sealed: &mut [Sealed<'_>]) {
@@ -20,7 +21,9 @@ pub(crate) async fn fill(run: &Run<'_>, artefact: &Artefact, sealed: &mut [Seale
         }
         info!("'{}' missed it ({}); copying from '{}'", due.place.name, chain(failure), from.name);
         let copied = async {
-            let pieces = put_segments(due, joined(&from.storage, &manifest.segments), run).await?;
+            let stream = joined(&from.storage, &manifest.segments);
+            let stream = stoppable(stream, &run.scene.env.cancel);
+            let pieces = put_segments(due, stream, run).await?;
             seal_pieces(run, due, pieces, artefact).await
         };
         match copied.await {

@@ -1,5 +1,8 @@
 //! One target as one stream: opened, packed, framed, with digests on both sides.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::archive::{IndexWriter, PackOptions, Packed, pack};
@@ -45,7 +48,7 @@ impl Flow {
         let (raw, packed) = match item.source.source.open(&item.target).await? {
             Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
             Payload::Tree(tree) => {
-                let index = IndexWriter::create(&run.scene.job.tmp_dir, id)?;
+                let index = scratch(&run.scene.job.tmp_dir, id)?;
                 let cancel = run.scene.env.cancel.clone();
                 let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
                 (raw, Some(packed))
@@ -77,6 +80,15 @@ impl Flow {
         let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
         Ok(Facts { frames: self.frames.get().await?, blake3, sha256, files, warnings, index })
     }
+}
+
+/// Makes the index in `tmp_dir`, which is made too where it is missing.
+fn scratch(tmp_dir: &Path, id: &ArtefactId) -> Result<IndexWriter, BoxError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(tmp_dir);
+    made.and_then(|()| IndexWriter::create(tmp_dir, id)).map_err(|error| {
+        let tmp_dir = tmp_dir.display();
+        format!("{tmp_dir}: no temporary file can be made there (see `tmp_dir`): {error}").into()
+    })
 }
 
 /// Tells the watcher how many raw bytes went through.

@@ -51,13 +51,6 @@ pub enum LockError {
     },
 }
 
-impl LockError {
-    /// Tells whether another run is the reason.
-    pub fn is_held(&self) -> bool {
-        matches!(self, Self::Held { .. })
-    }
-}
-
 impl Lock {
     /// Takes the lock `name`, waiting up to `wait` for whoever has it.
     ///

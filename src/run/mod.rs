@@ -206,7 +206,7 @@ impl Run<'_> {
     async fn all_targets(&self, report: &mut JobReport) {
         let Scene { job, env, .. } = &self.scene;
         let items = items::of(job, env, report).await;
-        let shelves = Shelf::claim_all(job, env).await;
+        let shelves = Shelf::claim_all(job, env, &self.journal).await;
         for item in &items {
             if env.cancel.is_cancelled() {
                 return;

@@ -150,7 +150,7 @@ fn with_copy(due: Due<'_>, scene: &Scene<'_>) -> PreviewPlace {
         new: Some(NewCopy { key: due.key, level: due.level }),
         no_copy: None,
         failed: false,
-        warnings: due.report.warnings.into_iter().chain(verdict.held).collect(),
+        warnings: due.report.warnings.into_iter().chain(after.held).collect(),
     }
 }
 

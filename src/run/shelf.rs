@@ -12,7 +12,7 @@ use crate::report::{PlaceOutcome, PlaceReport};
 use crate::retention::{self, Copy};
 use crate::run::items::Item;
 use crate::run::memory;
-use crate::run::{Env, Scene, as_copy, stale};
+use crate::run::{Env, Journal, Scene, as_copy, stale};
 use crate::storages::{Kind, Result, Storage};
 use crate::stream::ByteStream;
 
@@ -41,18 +41,18 @@ pub(crate) struct Due<'a> {
 
 impl<'a> Shelf<'a> {
     /// Makes sure that every storage of `job` is there and is ours, and marks new ones.
-    pub(crate) async fn claim_all(job: &'a Job, env: &Env) -> Vec<Self> {
-        Self::all(job, env, true).await
+    pub(crate) async fn claim_all(job: &'a Job, env: &Env, journal: &Journal) -> Vec<Self> {
+        Self::all(job, env, Some(journal)).await
     }
 
     /// Makes sure that every storage of `job` is there and is nobody else's; writes nothing.
     pub(crate) async fn inspect_all(job: &'a Job, env: &Env) -> Vec<Self> {
-        Self::all(job, env, false).await
+        Self::all(job, env, None).await
     }
 
-    async fn all(job: &'a Job, env: &Env, mark: bool) -> Vec<Self> {
+    async fn all(job: &'a Job, env: &Env, journal: Option<&Journal>) -> Vec<Self> {
         let claims = job.places.iter().map(|place| async move {
-            Self { place, trouble: claim(place, env, mark).await.err() }
+            Self { place, trouble: claim(place, env, journal).await.err() }
         });
         let shelves = join_all(claims).await;
         for (place, trouble) in shelves.iter().filter_map(|s| Some((s.place, s.trouble.as_ref()?)))
@@ -194,14 +194,20 @@ struct Marker {
 
 const MARKER_LIMIT: usize = 64 * 1024;
 
-/// Makes sure that the folder is ours; with `may_mark`, one that is nobody's becomes ours.
-async fn claim(place: &Place, env: &Env, may_mark: bool) -> std::result::Result<(), String> {
+/// Makes sure that the folder is ours; with a journal, one that is nobody's becomes ours.
+async fn claim(
+    place: &Place,
+    env: &Env,
+    journal: Option<&Journal>,
+) -> std::result::Result<(), String> {
     if place.shared {
         return Ok(());
     }
     match owner(&*place.storage).await {
-        Ok(None) if !may_mark => Ok(()),
-        Ok(None) => mark(place, env).await.map_err(|error| chain(&error)),
+        Ok(None) => match journal {
+            Some(journal) => mark(place, env, journal).await.map_err(|error| chain(&error)),
+            None => Ok(()),
+        },
         Ok(Some(owner)) => accept(place, &owner, env),
         Err(error) if error.kind == Kind::Denied => {
             warn!("'{}': cannot see whose folder it is: {}", place.name, chain(&error));
@@ -236,11 +242,19 @@ pub(crate) async fn owner(storage: &dyn Storage) -> Result<Option<String>> {
     Ok(Some(marker.server_name))
 }
 
-async fn mark(place: &Place, env: &Env) -> Result<()> {
+/// Leaves the marker, journalled like every put, so that a kill leaves no half of it for ever.
+async fn mark(place: &Place, env: &Env, journal: &Journal) -> Result<()> {
     let marker = Marker { format: 1, server_name: env.server_name.clone() };
     let json = serde_json::to_vec_pretty(&marker).expect("a marker has only plain values");
     let key = Key::new(MARKER).expect("a constant good key");
-    place.storage.put(&key, ByteStream::from_bytes(json)).await.map(drop)
+    let noted = journal.putting(&place.fingerprint, &place.name, &key, &key).await;
+    noted.map_err(|error| {
+        crate::storages::Error::new(Kind::Other, &place.name, "note in the journal", &key, error)
+    })?;
+    let done = place.storage.put(&key, ByteStream::from_bytes(json)).await;
+    // A put that fails leaves nothing. An end that is not written is found out by the next sweep.
+    journal.done(&place.fingerprint, &key).ok();
+    done.map(drop)
 }
 
 impl PlaceReport {

@@ -18,7 +18,7 @@ use crate::run::rotate::{self, as_copy};
 use crate::run::shelf::{Due, Shelf};
 use crate::run::{Run, fill, memory};
 use crate::storages::Kind;
-use crate::stream::{ByteStream, tee};
+use crate::stream::{ByteStream, stoppable, tee};
 
 /// Backs up one target. Nothing of it is an error of the caller's: the report tells all.
 pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>]) -> TargetReport {
@@ -149,11 +149,8 @@ fn expected_bytes(due: &[Due<'_>]) -> Option<u64> {
 }
 
 /// Waits for the first frame, makes room, then puts everything.
-async fn deliver(
-    due: &mut Due<'_>,
-    mut stream: ByteStream,
-    run: &Run<'_>,
-) -> Result<Pieces, Failure> {
+async fn deliver(due: &mut Due<'_>, stream: ByteStream, run: &Run<'_>) -> Result<Pieces, Failure> {
+    let mut stream = stoppable(stream, &run.scene.env.cancel);
     if let Some(frame) = stream.next().await? {
         stream.unread(frame);
     }

@@ -210,6 +210,18 @@ impl Ran {
         &self.said.stdout
     }
 
+    /// Returns stderr, normalised.
+    pub(crate) fn err(&self) -> &str {
+        &self.said.stderr
+    }
+
+    /// Returns the exit code, which is then no surprise; `None` after a signal.
+    pub(crate) fn code(mut self) -> Option<i32> {
+        self.stderr_seen = true;
+        self.exit = Some(self.said.code.unwrap_or(-1));
+        self.said.code
+    }
+
     /// Returns stdout read as JSON; the paths in it are normalised.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {

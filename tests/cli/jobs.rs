@@ -1,0 +1,177 @@
+//! Several jobs, servers and runs beside one another: what is apart stays apart.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::cli::{config, job, local, two_sites};
+use crate::support::bed::Bed;
+
+#[test]
+fn a_broken_job_does_not_stop_the_good_one() {
+    let good = job("good", "$DIR/www/blog", &[local("store", "days: 3")]);
+    let bad = job("bad", "$DIR/www/shop", &[local("store", "days: 3")]).replace("days", "dayz");
+    let bed = two_sites().config(&config(&[bad.clone(), good]));
+    let ran = bed.run(["start"]).exit(3).noisy();
+    drop(ran.stdout_has("error: bad: ").stdout_has("dayz").stdout_has("1 copies stored"));
+    assert!(bed.path("store/blog").exists() && !bed.path("store/shop").exists());
+    bed.run(["start", "good"]);
+    bed.run(["start", "bad"]).exit(2).stdout_has("dayz").noisy();
+    bed.run(["check"]).exit(2).stdout_has("dayz").noisy();
+    bed.run(["plan"]).exit(3).stdout_has("dayz").noisy();
+    bed.run(["restore", "good", "--to", "out"]);
+    let bed = bed.config(&config(&[bad]));
+    bed.run(["start"]).exit(2).stdout_has("FAILED: 0 copies stored").noisy();
+    bed.run(["list"]).exit(1).stdout_has("job \"bad\" has errors in its config").noisy();
+}
+
+#[test]
+fn a_target_that_fails_does_not_stop_the_next() {
+    let good = job("good", "$DIR/www/shop", &[local("store", "days: 3")]);
+    let lost = job("lost", "$DIR/www/nothing", &[local("store", "days: 3")]);
+    let bed = two_sites().config(&config(&[lost, good]));
+    let ran = bed.run(["start"]).exit(3).noisy();
+    drop(ran.stdout_has("$DIR/www/nothing").stdout_has("1 copies stored"));
+}
+
+#[test]
+fn two_targets_of_one_part_are_never_mixed() {
+    let sites = job("sites", "$DIR/*/html", &[local("store", "days: 3")]);
+    let bed = two_sites().config(&config(&[sites]));
+    let bed = bed.tree("a/html", &[("x", "a")]).tree("b/html", &[("x", "b")]);
+    let ran = bed.run(["start"]).noisy();
+    let out = ran.out().to_owned();
+    match ran.code() {
+        Some(0) => assert_eq!(bed.files("store").len(), 7, "{out}"),
+        code => {
+            assert_eq!(code, Some(1), "{out}");
+            assert!(out.contains("give their sources a `name:` each"), "{out}");
+            assert_eq!(bed.files("store"), [".nxs-backup.json"]);
+        }
+    }
+}
+
+#[test]
+fn the_folder_of_another_server_is_refused_until_it_is_shared() {
+    let bed = two_sites();
+    bed.run(["start"]);
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let other = text.replace("server_name: web1", "server_name: web2");
+    let bed = bed.config(&other);
+    let before = bed.files("store");
+    let ran = bed.run(["start"]).exit(1).noisy();
+    drop(ran.stdout_has("belongs to the server \"web1\"").stdout_has("`shared: yes`"));
+    assert_eq!(bed.files("store"), before);
+    bed.run(["list"]).stdout_has("no backups yet");
+    bed.run(["list", "--host", "web1"]).stdout_has("$DIR/www/blog");
+    bed.run(["restore", "--host", "web1", "--to", "out"]).stdout_has("$DIR/www/blog restored");
+    let bed = bed.config(&other.replace("store: {", "shared: yes, store: {"));
+    bed.run(["start"]);
+    assert!(
+        bed.files("store")
+            .contains(&"web2/blog/daily/blog_2026-11-21_03-00-00.tar.zst.manifest.json".to_owned())
+    );
+    bed.run(["verify", "--full"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+    bed.run(["prune", "--orphans"]).stdout_has("0 copies removed");
+    assert!(before.iter().all(|name| bed.path("store").join(name).exists()));
+}
+
+#[test]
+fn a_server_that_was_renamed_keeps_its_copies() {
+    let mut bed = two_sites();
+    bed.run(["start"]);
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let text = text.replace("server_name: web1", "server_name: web2, formerly: [web1]");
+    bed = bed.config(&text.replace("days: 3", "days: 1"));
+    bed.now("2026-11-22T03:00:00+00:00[UTC]").run(["start"]);
+    bed.run(["verify", "--full"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+}
+
+#[test]
+fn a_job_that_was_renamed_keeps_its_copies() {
+    let mut bed = two_sites();
+    bed.run(["start"]);
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let text = text.replace("job: sites", "job: pages, formerly: [sites]");
+    bed = bed.config(&text.replace("days: 3", "days: 1"));
+    bed.now("2026-11-22T03:00:00+00:00[UTC]").run(["start"]);
+    bed.run(["list", "pages", "--json"]);
+    bed.run(["verify", "--full"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+}
+
+#[test]
+fn while_another_run_holds_the_lock_nothing_is_begun() {
+    let bed = two_sites();
+    fs::create_dir_all(bed.path("state/locks")).unwrap();
+    let mut holder = hold(&bed, 600);
+    for verb in [&["start"][..], &["prune"], &["sweep"]] {
+        let ran = bed.run(verb.iter()).exit(4).noisy();
+        drop(ran.stderr_has("another run holds the lock 'backup'").stderr_has("main.lock_wait"));
+    }
+    assert!(!bed.path("store").exists());
+    for verb in ["list", "plan"] {
+        bed.run([verb]);
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    bed.run(["start"]);
+}
+
+#[test]
+fn a_run_waits_for_the_lock_as_long_as_it_is_told() {
+    let bed = two_sites();
+    fs::create_dir_all(bed.path("state/locks")).unwrap();
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let bed = bed.config(&text.replace("state_dir:", "lock_wait: 30s, state_dir:"));
+    let mut holder = hold(&bed, 1);
+    let begun = Instant::now();
+    bed.run(["start"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waited for the whole time");
+    holder.wait().unwrap();
+    let log = fs::read_to_string(bed.path("log/nxs.log")).unwrap();
+    assert!(log.contains("waiting for another run"), "{log}");
+    let bed = bed.config(&text.replace("state_dir:", "lock_wait: 1s, state_dir:"));
+    let mut holder = hold(&bed, 600);
+    bed.run(["start"]).exit(4).noisy();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+/// Holds the lock as another run would, for some seconds.
+fn hold(bed: &Bed, secs: u32) -> std::process::Child {
+    use std::io::Read;
+    let mut holder = std::process::Command::new("flock")
+        .args(["-n", "-F"])
+        .arg(bed.path("state/locks/backup.lock"))
+        .args(["sh", "-c", &format!("echo held; exec sleep {secs}")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    holder.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    holder
+}
+
+#[test]
+fn one_storage_that_fails_leaves_the_copy_on_the_other() {
+    let storages = [local("store", "days: 3"), local("zweit", "days: 3")];
+    let jobs = job("sites", "$DIR/www/*", &storages);
+    let bed = two_sites().config(&config(std::slice::from_ref(&jobs))).file("zweit", "in the way");
+    let ran = bed.run(["start"]).exit(3).noisy();
+    drop(ran.stdout_has("'zweit': ").stdout_has("2 copies stored"));
+    let any = jobs.replace("type:", "require: any, type:");
+    let bed = bed.config(&config(&[any]));
+    let ran = bed.run(["start"]).noisy();
+    drop(ran.stderr_has("zweit"));
+    fs::remove_file(bed.path("zweit")).unwrap();
+    bed.run(["start"]);
+    bed.run(["restore", "--to", "out", "--storage", "zweit"]).stdout_has("restored from 'zweit'");
+}
+
+#[test]
+fn a_storage_that_is_switched_off_gets_nothing() {
+    let off = local("off", "days: 3").replace("store: {", "enable: no, store: {");
+    let jobs = [job("sites", "$DIR/www/*", &[local("store", "days: 3"), off])];
+    let bed = two_sites().config(&config(&jobs));
+    bed.run(["start"]);
+    assert!(!bed.path("off").exists());
+}

@@ -1,0 +1,138 @@
+//! What came back is what was backed up, by our restore and by standard tools.
+
+use std::path::PathBuf;
+
+use crate::cli::{config, job, local};
+use crate::support::bed::Bed;
+use crate::support::world::{everything, sh};
+
+/// A tree with every kind of file and name that needs no right but the owner's.
+const ODD_TREE: &str = r#"
+    mkdir -p www/plain www/empty "www/with space" www/deep/er/still www/locked
+    cd www
+    echo content > plain/file; : > plain/nothing
+    echo a > "$(printf 'new\nline')"; echo b > "$(printf 'latin-\351-\377')"; echo c > 'quo"te'"'"'s'
+    echo d > ./-rf; echo e > 'with space/ lead and trail '; echo f > '*?[glob]'; echo g > '\back\slash'
+    echo h > "$(printf 'esc\033[31mred')"; echo i > '~home $HOME `id`'; echo j > .hidden; echo k > größe
+    mkdir "$(printf 'tab\tdir')"; echo l > "$(printf 'tab\tdir')/%41%zz"
+    ln -s plain/file link; ln -s /nowhere/at/all dangling; ln -s . self; ln -s ../../.. deep/up
+    ln plain/file hard; ln plain/file deep/er/hard-too; ln -s "$(printf 'a\nb')" odd-link
+    mkfifo pipe
+    long=$(printf 'n%.0s' $(seq 200)); mkdir -p "$long/$long"; echo m > "$long/$long/$long"
+    truncate -s 3M sparse; printf end >> sparse; head -c 5000000 /dev/urandom > noise
+    chmod 600 plain/file; chmod 4755 plain/nothing; chmod 1777 empty; chmod 000 .hidden; chmod 2750 deep
+    touch -d '1999-12-31 23:59:59.123456789Z' plain/nothing; touch -d '2033-05-18 03:33:20.5Z' noise
+    touch -h -d '2001-02-03 04:05:06.7Z' link; touch -d '1975-01-01Z' deep/er; touch -d @0 empty
+    chmod 500 locked
+"#;
+
+fn odd(codec: &str) -> Bed {
+    let storages = [local("store", "days: 3")];
+    let text = job("odd", "$DIR/www", &storages).replace("zstd", codec);
+    let bed = Bed::new().config(&config(&[text]));
+    sh(&bed, ODD_TREE);
+    bed
+}
+
+/// Where the target came back below `to`.
+fn came_back(bed: &Bed, to: &str) -> PathBuf {
+    bed.path(to).join(bed.path("www").strip_prefix("/").unwrap())
+}
+
+#[track_caller]
+fn same(bed: &Bed, to: &str) {
+    let there = came_back(bed, to);
+    assert_eq!(everything(&there), everything(&bed.path("www")), "{to}");
+    sh(
+        bed,
+        &format!(
+            "cd $DIR && rm -f {0}/pipe && mv www/pipe . && \
+        diff -r --no-dereference www {0} && mv pipe www/",
+            there.display()
+        ),
+    );
+}
+
+#[test]
+fn an_odd_tree_comes_back_as_it_was() {
+    for codec in ["zstd", "gzip", "none"] {
+        let bed = odd(codec);
+        bed.run(["start"]);
+        bed.run(["restore", "--to", "out"]);
+        let there = came_back(&bed, "out");
+        assert_eq!(everything(&there), everything(&bed.path("www")), "{codec}");
+    }
+}
+
+#[test]
+fn standard_tools_give_the_same_tree_by_the_commands_that_explain_prints() {
+    for codec in ["zstd", "gzip", "none"] {
+        let bed = odd(codec);
+        bed.run(["start"]);
+        let shown = bed.command(["restore", "--explain", "--to", "it's out"]).output().unwrap();
+        let script = String::from_utf8(shown.stdout).unwrap();
+        let said = sh(&bed, &script);
+        let wanted = script.split("must print ").nth(1).unwrap().lines().next().unwrap();
+        assert!(said.starts_with(wanted), "{script}\n{said}");
+        let there = came_back(&bed, "it's out");
+        assert_eq!(everything(&there), everything(&bed.path("www")), "{codec}\n{script}");
+    }
+}
+
+#[test]
+fn content_is_the_same_byte_by_byte() {
+    let bed = odd("zstd");
+    bed.run(["start"]);
+    bed.run(["restore", "--to", "out"]);
+    same(&bed, "out");
+}
+
+#[test]
+fn standard_tools_compute_the_digests_of_the_manifest() {
+    let bed = odd("zstd");
+    bed.run(["start"]);
+    let shown = bed.run(["show", "2026", "--json"]).json();
+    let manifest = &shown[0]["manifest"];
+    let object = format!("$DIR/store/{}", manifest["segments"][0]["key"].as_str().unwrap());
+    let sha256 = sh(&bed, &format!("sha256sum < {object}"));
+    assert_eq!(sha256.split(' ').next(), manifest["sha256"].as_str());
+    assert_eq!(manifest["segments"][0]["sha256"], manifest["sha256"]);
+    let raw = sh(&bed, &format!("zstd -dc {object} > raw.tar; stat -c %s raw.tar"));
+    assert_eq!(raw.trim(), manifest["raw_bytes"].to_string());
+    let hash = blake3::hash(&std::fs::read(bed.path("raw.tar")).unwrap()).to_hex();
+    assert_eq!(Some(hash.as_str()), manifest["blake3"].as_str());
+    if sh(&bed, "command -v b3sum || true").is_empty() {
+        return;
+    }
+    assert_eq!(sh(&bed, "b3sum < raw.tar").split_whitespace().next(), Some(hash.as_str()));
+}
+
+#[test]
+fn odd_names_can_be_found_and_brought_back_alone() {
+    let bed = odd("zstd");
+    bed.run(["start"]);
+    bed.run(["restore", "--to", "out", "--strip", "--path", "**/latin-*", "--path", "**/deep/er"]);
+    let found = sh(&bed, "cd out && find . -type f | LC_ALL=C sort | od -An -c | tr -d ' \\n'");
+    assert_eq!(found, "./deep/er/hard-too\\n./latin-351-377\\n");
+    assert_eq!(sh(&bed, "cat out/latin-* out/deep/er/hard-too"), "b\ncontent\n");
+    let ran = bed.run(["find", "*red"]);
+    assert!(ran.out().contains("esc%1B[31mred") && !ran.out().contains('\u{1b}'), "{}", ran.out());
+}
+
+#[test]
+fn a_long_artefact_in_segments_comes_back_and_is_explained() {
+    let bed = odd("zstd");
+    let text = std::fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let bed = bed.config(&text.replace("type:", "split: 2MiB, type:"));
+    bed.run(["start"]);
+    let segments = bed.files("store").into_iter().filter(|name| !name.ends_with(".json"));
+    assert_eq!(segments.filter(|name| !name.ends_with(".index.zst")).count(), 3);
+    bed.run(["restore", "--to", "out"]);
+    assert_eq!(everything(&came_back(&bed, "out")), everything(&bed.path("www")));
+    let shown = bed.command(["restore", "--explain", "--to", "plain"]).output().unwrap();
+    sh(&bed, &String::from_utf8(shown.stdout).unwrap());
+    assert_eq!(everything(&came_back(&bed, "plain")), everything(&bed.path("www")));
+    bed.run(["restore", "--to", "part", "--strip", "--path", "**/plain"]);
+    assert_eq!(bed.files("part"), ["plain/file", "plain/nothing"]);
+    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+}

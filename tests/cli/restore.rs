@@ -1,0 +1,193 @@
+//! `restore`: what is chosen, where it goes, and what is refused.
+
+use std::fs;
+
+use crate::cli::{config, id_of, job, local, two_sites};
+use crate::support::bed::Bed;
+use crate::support::world::{Disk, sh};
+
+/// Two days of backups; the blog's page changed in between.
+fn two_days() -> Bed {
+    let storages = [local("store", "days: 5"), local("other", "days: 5")];
+    let mut bed = two_sites().config(&config(&[job("sites", "$DIR/www/*", &storages)]));
+    bed.now("2026-11-20T03:00:00+00:00[UTC]").run(["start"]);
+    fs::write(bed.path("www/blog/index.php"), "second day").unwrap();
+    bed.now("2026-11-21T03:00:00+00:00[UTC]").run(["start"]);
+    bed
+}
+
+/// Where `path` of the bed comes back below `to`.
+fn inside(bed: &Bed, to: &str, path: &str) -> std::path::PathBuf {
+    let member = bed.path(path);
+    bed.path(to).join(member.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn everything_comes_back_each_artefact_in_its_own_folder() {
+    let bed = two_days();
+    for (to, words) in [("a", &[][..]), ("b", &["all"]), ("c", &["files"]), ("d", &["sites"])] {
+        bed.run([&["restore", "--to", to], words].concat())
+            .stdout_has("$DIR/www/blog restored from 'store'")
+            .noisy();
+        let page =
+            fs::read_to_string(inside(&bed, &format!("{to}/sites/blog"), "www/blog/index.php"));
+        assert_eq!(page.unwrap(), "second day");
+        assert!(inside(&bed, &format!("{to}/sites/shop"), "www/shop/index.php").exists());
+    }
+}
+
+#[test]
+fn a_single_artefact_goes_into_the_folder_itself() {
+    let bed = two_days();
+    bed.run(["restore", "--to", "out", "--target", "**/blog"]);
+    assert!(inside(&bed, "out", "www/blog/img/a.png").exists());
+    bed.run(["restore", "--to", "out2", "--target", "**/blog", "--strip"]);
+    assert_eq!(bed.files("out2"), ["img/a.png", "index.php"]);
+}
+
+#[test]
+fn the_moment_is_inclusive() {
+    let bed = two_days();
+    let page = |to: &str, at: &str| {
+        bed.run(["restore", "--to", to, "--target", "**/blog", "--strip", "--at", at]);
+        fs::read_to_string(bed.path(to).join("index.php")).unwrap()
+    };
+    assert_eq!(page("a", "2026-11-21 03:00:00"), "second day");
+    assert_eq!(page("b", "2026-11-21 02:59:59"), "<?php blog");
+    assert_eq!(page("c", "2026-11-20T03:00:00Z"), "<?php blog");
+    assert_eq!(page("d", "yesterday"), "<?php blog");
+    let ran = bed.run(["restore", "--to", "e", "--at", "2026-11-20 02:59:59"]).exit(1);
+    drop(ran.stderr_has(
+        "no backup is as old as 2026-11-20T02:59:59Z; the oldest is of 2026-11-20T03:00:00Z",
+    ));
+    assert!(!bed.path("e").exists());
+}
+
+#[test]
+fn an_id_names_one_backup_of_any_day() {
+    let mut bed = two_sites();
+    bed.now("2026-11-20T03:00:00+00:00[UTC]").run(["start"]);
+    let id = id_of(&bed, "blog");
+    fs::write(bed.path("www/blog/index.php"), "second day").unwrap();
+    bed.now("2026-11-21T03:00:00+00:00[UTC]").run(["start"]);
+    bed.run(["restore", "--to", "out", "--id", &id, "--strip"]);
+    assert_eq!(fs::read_to_string(bed.path("out/index.php")).unwrap(), "<?php blog");
+    bed.run(["restore", "--to", "x", "--id", "zzz"]).exit(1).stderr_has("no backup has the id");
+    bed.run(["restore", "--to", "x", "--id", &id, "--at", "today"]).exit(2).noisy();
+}
+
+#[test]
+fn parts_of_a_tree_come_back() {
+    let bed = two_days();
+    let part = |to: &str, glob: &str| {
+        bed.run(["restore", "--to", to, "--target", "**/blog", "--strip", "--path", glob]);
+        bed.files(to)
+    };
+    assert_eq!(part("a", "**/a.png"), ["img/a.png"]);
+    assert_eq!(part("b", "**/img"), ["img/a.png"]);
+    assert_eq!(part("c", "**/*.php"), ["index.php"]);
+    let member = bed.path("www/blog/index.php").to_str().unwrap().to_owned();
+    assert_eq!(part("d", &member), ["index.php"]);
+}
+
+#[test]
+fn a_path_that_only_one_target_has_comes_back_without_complaint() {
+    let bed = two_days();
+    let ran = bed.run(["restore", "--to", "out", "--path", "**/a.png"]);
+    drop(ran.stdout_has("$DIR/www/blog restored"));
+    let files = bed.files("out");
+    assert!(files.len() == 1 && files[0].ends_with("blog/img/a.png"), "{files:?}");
+}
+
+#[test]
+fn a_path_that_nothing_has_is_said_once() {
+    let bed = two_days();
+    let ran = bed.run(["restore", "--to", "out", "--path", "**/a.jpg"]).exit(1);
+    drop(ran.stderr_has("nothing in these backups matches **/a.jpg"));
+    assert!(bed.files("out").is_empty());
+}
+
+#[test]
+fn a_path_that_is_no_glob_is_wrong_usage() {
+    let bed = two_days();
+    bed.run(["restore", "--to", "out", "--path", "x["]).exit(2).stderr_has("\"x[\" is not a glob");
+    bed.run(["restore", "--to", "out", "--target", "x["]).exit(2).stderr_has("x[");
+    bed.run(["find", "x["]).exit(2).stderr_has("is not a glob");
+    assert!(!bed.path("out").exists());
+}
+
+#[test]
+fn a_disk_that_is_too_small_for_a_restore_is_named() {
+    let bed = two_sites();
+    sh(&bed, "head -c 2000000 /dev/urandom > www/blog/noise");
+    bed.run(["start"]);
+    let Some(_disk) = Disk::mount(&bed, "small", "1m") else { return };
+    let args = ["restore", "--to", "small/out", "--target", "**/blog"];
+    let ran = bed.run(args).exit(1).noisy();
+    drop(ran.stdout_has("No space left on device").stdout_has("must not be trusted"));
+    let mut full = bed.command(["restore", "--to", "-", "--target", "**/blog"]);
+    full.stdout(fs::File::create("/dev/full").unwrap());
+    let output = full.stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Do not trust"));
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_refused() {
+    let bed = two_days().tree("out", &[("mine", "precious"), ("www", "")]);
+    let ran = bed.run(["restore", "--to", "out", "--target", "**/blog", "--strip"]).exit(2);
+    drop(ran.stderr_has("error: out is not empty\n").stderr_has("--overwrite"));
+    assert_eq!(bed.files("out"), ["mine", "www"]);
+    let bed = bed.tree("out", &[("index.php", "old")]);
+    bed.run(["restore", "--to", "out", "--target", "**/blog", "--strip", "--overwrite"]);
+    assert_eq!(bed.files("out"), ["img/a.png", "index.php", "mine", "www"]);
+    assert_eq!(fs::read_to_string(bed.path("out/index.php")).unwrap(), "second day");
+    bed.run(["restore", "--to", "out/mine", "--target", "**/blog"])
+        .exit(2)
+        .stderr_has("out/mine: ");
+}
+
+#[test]
+fn one_storage_can_be_chosen() {
+    let bed = two_days();
+    let ran = bed.run(["restore", "--to", "out", "--target", "**/blog", "--storage", "other"]);
+    drop(ran.stdout_has("restored from 'other'"));
+}
+
+#[test]
+fn one_artefact_goes_to_standard_output() {
+    let bed = two_days();
+    let command = bed.command(["restore", "--to", "-", "--target", "**/blog"]).output().unwrap();
+    assert!(command.status.success() && command.stderr.is_empty());
+    fs::write(bed.path("blog.tar"), command.stdout).unwrap();
+    let listed = sh(&bed, "tar -tf blog.tar");
+    assert!(listed.lines().any(|name| name.ends_with("www/blog/img/a.png")), "{listed}");
+    bed.run(["restore", "--to", "-"]).exit(2).stderr_has("only one can go to standard output");
+    let both = ["restore", "--to", "-", "--target", "**/blog", "--path", "x"];
+    bed.run(both).exit(2).stderr_has("--path needs a folder");
+}
+
+#[test]
+fn looking_ahead_restores_nothing() {
+    let bed = two_days();
+    bed.run(["restore", "-n", "--to", "out"]).stdout_has("would restore $DIR/www/blog ($RUN-1)");
+    bed.run(["restore", "--explain", "--to", "out"]).stdout_has("| zstd -dc | tar -x -p");
+    assert!(!bed.path("out").exists());
+}
+
+#[test]
+fn json_tells_what_came_back() {
+    let bed = two_days();
+    let rows = bed.run(["restore", "--to", "out", "--target", "**/blog", "--json"]).json();
+    assert_eq!((&rows[0]["storage"], &rows[0]["files"]), (&"store".into(), &4.into()));
+}
+
+#[test]
+fn nothing_to_restore_is_said() {
+    let bed = two_sites();
+    let ran = bed.run(["restore", "--to", "out"]).exit(1);
+    ran.stderr("error: no backup of any job was found\n");
+    bed.run(["restore", "nope", "--to", "out"]).exit(2).stderr_has("there is no job \"nope\"");
+    assert!(!bed.path("out").exists() && !bed.path("state").exists());
+}

@@ -1,0 +1,145 @@
+//! Words and options, and the verbs about the config.
+
+use crate::cli::{config, job, local, two_sites};
+use crate::support::bed::Bed;
+
+#[test]
+fn the_version_is_said() {
+    Bed::new().run(["--version"]).stdout(concat!("nxs-backup ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn help_names_every_verb_and_every_exit_code() {
+    let ran = Bed::new().run(["--help"]);
+    let verbs = "start plan check config list show find restore verify prune pin unpin sweep";
+    for verb in verbs.split(' ') {
+        assert!(ran.out().contains(&format!("\n  {verb} ")), "no {verb} in\n{}", ran.out());
+    }
+    for code in ["0  ", "1  ", "2  ", "3  ", "4  ", "130"] {
+        assert!(ran.out().contains(&format!("\n  {code}  ")), "no {code} in\n{}", ran.out());
+    }
+}
+
+#[test]
+fn wrong_words_are_wrong_usage() {
+    let bed = two_sites();
+    let empty: [&str; 0] = [];
+    bed.run(empty).exit(2).stderr("error: no verb was given: try --help\n");
+    Bed::new().run(empty).exit(2).stderr_has("Usage: nxs-backup");
+    bed.run(["-v"]).exit(2).stderr("error: no verb was given: try --help\n");
+    bed.run(["frob"]).exit(2).stderr_has("unrecognized subcommand 'frob'");
+    bed.run(["list", "--frob"]).exit(2).stderr_has("unexpected argument '--frob'");
+    bed.run(["restore"]).exit(2).stderr_has("--to <DIR|->");
+    bed.run(["verify", "--full", "--quick"]).exit(2).stderr_has("cannot be used with");
+    bed.run(["verify", "--sample", "lots"]).exit(2).stderr_has("is not a share of 0% to 100%");
+    bed.run(["list", "--at", "soon"]).exit(2).stderr_has("\"soon\" is no moment");
+    assert!(!bed.path("state").exists() && !bed.path("store").exists());
+}
+
+#[test]
+fn a_storage_that_no_job_has_is_wrong_usage_and_never_well() {
+    let bed = two_sites();
+    for verb in
+        [&["list"][..], &["verify"], &["prune"], &["restore", "--to", "out"], &["find", "x"]]
+    {
+        let args = [verb, &["--storage", "ofsite"]].concat();
+        let ran = bed.run(args).exit(2);
+        ran.stderr_has("no storage is called \"ofsite\"").stderr_has("store");
+    }
+}
+
+#[test]
+fn a_config_that_is_not_there_is_named() {
+    let bed = Bed::new();
+    bed.run(["-c", "none.conf", "list"]).exit(2).stderr_has("none.conf");
+    bed.run(["-c", "none.conf", "check"]).exit(2).stderr_has("none.conf");
+}
+
+#[test]
+fn check_says_yes_or_tells_all_errors() {
+    let bed = two_sites();
+    bed.run(["check"]).stdout("$DIR/nxs-backup.conf: no errors\n");
+    bed.run(["-t"]).stdout("$DIR/nxs-backup.conf: no errors\n");
+    let wrong = two_sites().config("main: {server_nam: a}\njobs: [{job: b, typ: desc_files}]\n");
+    let ran = wrong.run(["check"]).exit(2);
+    let ran = ran.stdout_has("server_nam").stdout_has("typ").stdout_has("nxs-backup.conf:1:8");
+    drop(ran.stdout_has(" errors\n"));
+    assert!(!bed.path("state").exists() && !bed.path("store").exists());
+}
+
+#[test]
+fn check_storage_tries_it_and_leaves_nothing() {
+    let bed = two_sites();
+    bed.run(["check", "storage", "store"]).stdout_has("ok     a range gives exactly its bytes");
+    assert!(bed.files("store").is_empty());
+    bed.run(["check", "storage", "sites/store"]);
+    let ran = bed.run(["check", "storage", "nope"]).exit(2);
+    ran.stderr("error: no storage is called \"nope\"\n  There are: sites/store.\n");
+}
+
+#[test]
+fn config_show_tells_where_each_value_comes_from() {
+    let bed = two_sites();
+    let ran = bed.run(["config", "show", "sites"]);
+    let line = ran.out().lines().find(|line| line.starts_with("compress ")).unwrap().to_owned();
+    assert!(line.contains("zstd") && line.ends_with("$DIR/nxs-backup.conf:3"), "{line}");
+    drop(ran.stdout_has("min_copies"));
+    let shown = bed.run(["config", "show", "sites", "--json"]).json();
+    assert!(shown.as_array().unwrap().iter().any(|line| line["value"] == "$DIR/store"));
+    bed.run(["config", "show", "nope"]).exit(2).stderr_has("there is no job `nope`");
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_keys() {
+    let schema = Bed::new().run(["config", "schema"]).json();
+    assert!(schema.to_string().contains("server_name") && schema["$schema"].is_string());
+}
+
+#[test]
+fn what_a_value_names_does_not_reach_children() {
+    let jobs = [job("sites", "$DIR/www/*", &[local("store", "days: 3")])];
+    let spy = "env > $DIR/seen; echo $DIR/state";
+    let text = config(&jobs)
+        .replace("server_name: web1", "server_name: !env WHO")
+        .replace("state_dir: $DIR/state", &format!("state_dir: !cmd \"{spy}\""));
+    let bed = two_sites().config(&text).env("WHO", "hunter2").env("OTHER", "passed on");
+    bed.run(["start"]);
+    let seen = std::fs::read_to_string(bed.path("seen")).unwrap();
+    assert!(seen.contains("OTHER=passed on") && !seen.contains("hunter2"), "{seen}");
+    for verb in
+        [&["config", "show", "sites"][..], &["check"], &["start", "-v"], &["list"], &["plan"]]
+    {
+        let ran = bed.run(verb.iter()).noisy();
+        assert!(!ran.out().contains("hunter2") && !ran.err().contains("hunter2"), "{verb:?}");
+    }
+    let log = std::fs::read_to_string(bed.path("log/nxs.log")).unwrap();
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn secrets_come_from_elsewhere_and_are_never_shown() {
+    let jobs = [job("sites", "$DIR/www/*", &[local("store", "days: 3")])];
+    let text = config(&jobs).replace("server_name: web1", "server_name: !env WHO");
+    let bed = two_sites().config(&text).env("WHO", "hunter2");
+    bed.run(["start"]);
+    let marker = std::fs::read_to_string(bed.path("store/.nxs-backup.json")).unwrap();
+    assert!(marker.contains("hunter2"), "{marker}");
+    let shown = bed.run(["config", "show", "sites"]);
+    assert!(!shown.out().contains("hunter2"), "{}", shown.out());
+    drop(shown);
+    for (value, file) in
+        [("!file $DIR/name", "hunter2\n"), ("'!cmd \"cat $DIR/name\"'", "hunter2\n")]
+    {
+        let value = value.trim_matches('\'');
+        let text = config(&jobs).replace("server_name: web1", &format!("server_name: {value}"));
+        let bed = two_sites().config(&text).file("name", file);
+        bed.run(["start"]);
+        assert!(
+            std::fs::read_to_string(bed.path("store/.nxs-backup.json"))
+                .unwrap()
+                .contains("hunter2")
+        );
+    }
+    let lost = two_sites().config(&text);
+    lost.run(["start"]).exit(2).stderr_has("WHO");
+}
