@@ -1,6 +1,6 @@
 //! From a config on disk to sections that know where each of their values stands.
 //!
-//! [`load`] reads the files and joins includes; [`Config::draft`] gives a job with its defaults
+//! `load` reads the files and joins includes; `Config::draft` gives a job with its defaults
 //! and named storages under it; reading a draft gives plain structs. What they mean together is
 //! decided by `plan`.
 

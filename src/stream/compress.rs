@@ -14,6 +14,7 @@ use zstd::zstd_safe::CParameter;
 use crate::base::MIB;
 use crate::stream::cutter::Cutter;
 use crate::stream::ordered::{self, Step};
+use crate::stream::pending::stage;
 use crate::stream::{Buffers, ByteStream, Codec, Compression, Error, Feeder, Frames, Pending};
 
 /// Cuts `raw` into frames of `codec.frame_bytes()` and compresses them in parallel.
@@ -23,22 +24,7 @@ use crate::stream::{Buffers, ByteStream, Codec, Compression, Error, Feeder, Fram
 /// Errors: those of `raw`, as they are.
 /// Must be called inside a tokio runtime.
 pub fn compress(raw: ByteStream, how: Compression) -> (ByteStream, Pending<Frames>) {
-    let (promise, pending) = Pending::new();
-    let (feeder, stored) = ByteStream::channel(1);
-    tokio::spawn(async move {
-        let done = tokio::select! {
-            () = feeder.closed() => return,
-            done = drive(raw, how, &feeder) => done,
-        };
-        match done {
-            Err(error) => feeder.fail(error).await,
-            Ok(frames) => {
-                promise.keep(frames);
-                feeder.finish().await.ok();
-            }
-        }
-    });
-    (stored, pending)
+    stage(move |feeder| Box::pin(drive(raw, how, feeder)))
 }
 
 async fn drive(raw: ByteStream, how: Compression, feeder: &Feeder) -> Result<Frames, Error> {

@@ -5,6 +5,7 @@ use sha2::Digest as _;
 use tokio::task::spawn_blocking;
 
 use crate::base::{Digest, KIB};
+use crate::stream::pending::stage;
 use crate::stream::{ByteStream, Error, Feeder, Pending};
 
 /// A kind of digest, both of 32 bytes.
@@ -89,22 +90,7 @@ impl Hasher {
 }
 
 fn hashed(stream: ByteStream, algorithm: Algorithm) -> (ByteStream, Pending<Digest>) {
-    let (promise, pending) = Pending::new();
-    let (feeder, out) = ByteStream::channel(1);
-    tokio::spawn(async move {
-        let done = tokio::select! {
-            () = feeder.closed() => return,
-            done = pass(stream, algorithm, &feeder) => done,
-        };
-        match done {
-            Err(error) => feeder.fail(error).await,
-            Ok(digest) => {
-                promise.keep(digest);
-                feeder.finish().await.ok();
-            }
-        }
-    });
-    (out, pending)
+    stage(move |feeder| Box::pin(pass(stream, algorithm, feeder)))
 }
 
 async fn pass(

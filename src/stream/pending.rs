@@ -1,8 +1,9 @@
 //! A value that a stage knows once its stream has gone through.
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::stream::Error;
+use crate::stream::{ByteStream, Error, Feeder};
 
 /// What a stage will tell: a digest, a map of frames.
 pub struct Pending<T>(oneshot::Receiver<T>);
@@ -30,4 +31,28 @@ impl<T> Promise<T> {
     pub fn keep(self, value: T) {
         self.0.send(value).ok();
     }
+}
+
+/// Starts a stage: `work` feeds the stream and learns the value, and is let go with the reader.
+///
+/// Must be called inside a tokio runtime.
+pub(crate) fn stage<T: Send + 'static>(
+    work: impl for<'a> FnOnce(&'a Feeder) -> BoxFuture<'a, Result<T, Error>> + Send + 'static,
+) -> (ByteStream, Pending<T>) {
+    let (promise, pending) = Pending::new();
+    let (feeder, out) = ByteStream::channel(1);
+    tokio::spawn(async move {
+        let done = tokio::select! {
+            () = feeder.closed() => return,
+            done = work(&feeder) => done,
+        };
+        match done {
+            Err(error) => feeder.fail(error).await,
+            Ok(value) => {
+                promise.keep(value);
+                feeder.finish().await.ok();
+            }
+        }
+    });
+    (out, pending)
 }
