@@ -1,4 +1,6 @@
-//! `find GLOB`: files inside the backups.
+//! `find GLOB`: files inside the backups, in all of them.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use crate::cli::args::{Find, Globals};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{list, output, setup};
 use crate::restore::holdings;
-use crate::restore::pick::{Choice, Want, pick};
+use crate::restore::pick::{Choice, every};
 use crate::restore::ranged::open_index;
 
 /// One file in one backup.
@@ -22,26 +24,23 @@ struct Row {
     started: jiff::Timestamp,
 }
 
-/// Looks into the index of the newest backup of each target.
+/// Looks into the index of every backup, the youngest first.
 pub(crate) fn run(globals: &Globals, verb: &Find) -> Result<u8, Failure> {
     let (plan, selection) = setup::plan_for(globals, &verb.jobs)?;
     let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
-    let glob =
-        if verb.glob.contains('/') { verb.glob.clone() } else { format!("**/{}", verb.glob) };
-    let paths = Paths::new(&[glob]).map_err(Failure::usage)?;
+    let paths = Paths::new(&[output::pattern(&verb.glob)]).map_err(Failure::usage)?;
     let scope = list::scope(&verb.scope, &plan)?;
     let (rows, problems) = setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &selection, &scope).await;
-        let choices = pick(&holdings, &selection, &Want::default(), "these jobs");
-        let choices = choices.map_err(|error| Failure::nothing(&error))?;
+        let choices = every(&holdings, &selection);
         let (mut rows, mut problems) = (Vec::new(), holdings.troubles.clone());
         for choice in choices.iter().filter(|choice| choice.manifest.index.is_some()) {
             if let Err(problem) = look(choice, &paths, &mut rows).await {
                 problems.push(format!("{}: {problem}", display(&choice.manifest.target)));
             }
         }
-        Ok::<_, Failure>((rows, problems))
-    })??;
+        (rows, problems)
+    })?;
     match globals.json {
         true => output::json(&serde_json::json!({"files": rows, "troubles": problems})),
         false => print(&rows, &problems),
@@ -84,16 +83,29 @@ async fn look(choice: &Choice<'_>, paths: &Paths, rows: &mut Vec<Row>) -> Result
     Err(tries.join("; "))
 }
 
+/// One line a path, with the youngest backup that has it: rows come the youngest first.
 fn print(rows: &[Row], problems: &[String]) {
-    let mut table = output::table(&["path", "size", "changed", "job", "backup of", "id"]);
+    let mut copies: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
     for row in rows {
+        copies.entry(&row.path).or_default().push(row);
+    }
+    let heads = ["path", "size", "modified", "job", "last backup", "id", "backups"];
+    let mut table = output::table(&heads);
+    for (path, rows) in copies {
+        let row = rows[0];
         let modified = row.modified.map(output::moment).unwrap_or_default();
-        let (path, size, started) =
-            (display(&row.path), output::size(row.size), output::moment(row.started));
-        table.add_row([&path, &size, &modified, &row.job, &started, &row.id]);
+        table.add_row([
+            path,
+            &output::size(row.size),
+            &modified,
+            &row.job,
+            &output::moment(row.started),
+            &row.id,
+            &rows.len().to_string(),
+        ]);
     }
     match table.is_empty() {
-        true => output::line("nothing matches in the newest backups"),
+        true => output::line("nothing matches in any backup"),
         false => output::print(&table),
     }
     for problem in problems {

@@ -43,6 +43,19 @@ pub(crate) fn moment(time: Timestamp) -> String {
     time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
+/// Makes a pattern of a path or glob as people give it: a bare name is looked for in every folder,
+/// and a name may be written as `find` prints it, with `%XX` for bytes.
+pub(crate) fn pattern(given: &str) -> String {
+    let bytes = crate::base::untext(given);
+    let text = bytes.utf8_chunks().fold(String::new(), |mut text, chunk| {
+        text.push_str(chunk.valid());
+        // No pattern can hold these bytes; each is matched by any one.
+        text.extend(chunk.invalid().iter().map(|_| '?'));
+        text
+    });
+    if text.contains('/') { text } else { format!("**/{text}") }
+}
+
 /// Tells whether a person reads standard output.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()

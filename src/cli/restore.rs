@@ -25,6 +25,7 @@ struct Row {
     job: String,
     target: String,
     id: String,
+    started: jiff::Timestamp,
     storage: Option<String>,
     to: String,
     files: u64,
@@ -64,14 +65,14 @@ async fn restore(
     let left_out = jobs_without(verb, plan, selection, &choices);
     choices.iter().flat_map(Choice::caveats).for_each(|caveat| tracing::warn!("{caveat}"));
     let how = How {
-        paths: verb.paths.clone(),
+        paths: verb.paths.iter().map(|path| output::pattern(path)).collect(),
         strip: verb.strip,
         overwrite: verb.overwrite,
         watcher: env.watcher.clone(),
         cancel: env.cancel.clone(),
     };
     let code = match verb.to.as_str() {
-        _ if verb.explain => tell_commands(&choices, &verb.to),
+        _ if verb.explain => tell_commands(&choices, &verb.to, &how),
         "-" => to_stdout(&choices, &how).await?,
         to => to_folders(globals, &choices, Path::new(to), &how).await?,
     };
@@ -116,10 +117,11 @@ fn want(verb: &Restore, holdings: &Holdings<'_>, env: &Env) -> Result<Want, Fail
     })
 }
 
-fn tell_commands(choices: &[Choice<'_>], to: &str) -> u8 {
+fn tell_commands(choices: &[Choice<'_>], to: &str, how: &How) -> u8 {
     for choice in choices {
         let into = folder(choice, Path::new(to), choices.len());
-        explain(&choice.held[0], &into.to_string_lossy()).into_iter().for_each(output::line);
+        let into = (to != "-").then(|| into.to_string_lossy());
+        explain(&choice.held[0], into.as_deref(), how).into_iter().for_each(output::line);
     }
     0
 }
@@ -136,6 +138,9 @@ fn folder(choice: &Choice<'_>, to: &Path, count: usize) -> PathBuf {
 }
 
 async fn to_stdout(choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
+    if !how.paths.is_empty() {
+        return Err(Failure::usage("--path needs a folder: give one with --to"));
+    }
     let [choice] = choices else {
         let error = Failure::usage(format!(
             "{} backups fit, and only one can go to standard output",
@@ -143,9 +148,6 @@ async fn to_stdout(choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
         ));
         return Err(error.hint("Choose one with --target or --id, or give a folder with --to."));
     };
-    if !how.paths.is_empty() {
-        return Err(Failure::usage("--path needs a folder: give one with --to"));
-    }
     match apply::to_writer(choice, tokio_stdout(), how).await {
         Ok(_) => Ok(0),
         Err(apply::Error::Cancelled) => Ok(INTERRUPTED),
@@ -199,11 +201,16 @@ async fn to_folders(
     if rows.is_empty() && !how.cancel.is_cancelled() {
         let paths = how.paths.join(", ");
         let error = Failure::new(NOTHING, format!("nothing in these backups matches {paths}"));
-        return Err(error.hint("`nxs-backup find` looks into the newest ones."));
+        return Err(error
+            .hint("`nxs-backup find` looks into all backups; --at or --id takes an older one."));
     }
     match globals.json {
         true => output::json(&rows),
         false => rows.iter().for_each(|row| print(row, globals.quiet)),
+    }
+    let without = choices.len() - rows.len();
+    if without > 0 && !how.cancel.is_cancelled() && !globals.json && !globals.quiet {
+        output::line(format!("{without} other targets have nothing that matches"));
     }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
     let lacking = rows.iter().any(|row| !row.failed.is_empty());
@@ -244,6 +251,7 @@ fn row(choice: &Choice<'_>, into: &Path, done: Result<Restored, apply::Error>) -
         job: choice.manifest.job.clone(),
         target: display(&choice.manifest.target),
         id: choice.manifest.id.to_string(),
+        started: choice.manifest.started,
         storage: error.is_none().then_some(restored.place),
         to: into.display().to_string(),
         files: restored.files,
@@ -275,8 +283,10 @@ fn print(row: &Row, quiet: bool) {
         }
         None if quiet => {}
         None => output::line(format!(
-            "{} restored from '{}' to {}: {} files, {}",
+            "{} of {} ({}) restored from '{}' to {}: {} members, {}",
             row.target,
+            output::moment(row.started),
+            row.id,
             row.storage.as_deref().unwrap_or_default(),
             row.to,
             row.files,

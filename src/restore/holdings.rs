@@ -1,5 +1,7 @@
 //! What the storages of a plan hold, as their manifests tell it.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use tracing::warn;
 
@@ -67,7 +69,10 @@ pub async fn look<'a>(plan: &'a Plan, selection: &Selection, scope: &Scope) -> H
     let asked = places.into_iter().map(|(place, jobs)| ask(place, jobs, &host));
     for answer in join_all(asked).await {
         match answer {
-            Ok(holding) => holdings.found.push(holding),
+            Ok(holding) => {
+                holdings.troubles.extend(holding.of_others(&holdings.servers));
+                holdings.found.push(holding);
+            }
             Err(error) => {
                 warn!("{}", chain(&error));
                 holdings.troubles.push(chain(&error));
@@ -141,6 +146,19 @@ fn group_of(held: &Held<'_>) -> Option<Group> {
 }
 
 impl<'a> Holding<'a> {
+    /// Says whose copies these are when none is of the server that is meant.
+    fn of_others(&self, servers: &[String]) -> Option<String> {
+        let names = self.survey.copies.iter().map(|stored| &stored.manifest.server_name);
+        let names: BTreeSet<&String> = names.collect();
+        let other = names.first().filter(|_| names.iter().all(|name| !servers.contains(name)))?;
+        let (place, location) = (&self.place.name, &self.place.location);
+        let meant = servers.first().map_or("", String::as_str);
+        Some(format!(
+            "'{place}' {location}: the copies there are of the server {other:?}, not of {meant:?}: \
+             `--host {other}` shows them"
+        ))
+    }
+
     /// Returns the job of the config whose name, now or formerly, the manifest gives.
     pub fn job_of(&self, stored: &Stored) -> Option<&'a Job> {
         let name = &stored.manifest.job;

@@ -27,6 +27,8 @@ pub struct Choice<'a> {
     pub manifest: &'a Manifest,
     /// Where it lies, whole copies first.
     pub held: Vec<Held<'a>>,
+    /// Younger copies that are not whole, and were passed over.
+    pub passed_over: Vec<Held<'a>>,
 }
 
 /// Nothing fits.
@@ -83,7 +85,7 @@ pub fn pick<'a>(
 type Identity<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
 
 fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>> {
-    let mut newest: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
+    let mut copies: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
     for held in held {
         let manifest = &held.stored.manifest;
         if at.is_some_and(|at| manifest.started > at) {
@@ -91,29 +93,31 @@ fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>>
         }
         let job = held.job.map_or(manifest.job.as_str(), |job| &job.name);
         let key = (&*manifest.server_name, job, manifest.source.as_deref(), &*manifest.target);
-        let group = newest.entry(key).or_default();
-        match group.first().map(|first| &first.stored.manifest) {
-            Some(best) if best.id == manifest.id => group.push(held),
-            Some(best) if !is_better(&held, group, best) => {}
-            _ => *group = vec![held],
-        }
+        copies.entry(key).or_default().push(held);
     }
-    newest.into_values().map(choice).collect()
+    copies.into_values().map(newest).collect()
 }
 
-/// A younger copy is better, unless nothing of it is left.
-fn is_better(held: &Held<'_>, group: &[Held<'_>], best: &Manifest) -> bool {
-    let whole = group.iter().any(|held| held.stored.intact);
-    match (held.stored.intact, whole) {
-        (true, false) => true,
-        (false, true) => false,
-        _ => (held.stored.manifest.started, &held.stored.manifest.id) > (best.started, &best.id),
+/// Gives every artefact that is meant, the youngest first, each with all storages that have it.
+pub fn every<'a>(holdings: &'a Holdings<'a>, selection: &Selection) -> Vec<Choice<'a>> {
+    let mut copies: BTreeMap<_, Vec<Held<'a>>> = BTreeMap::new();
+    for held in holdings.selected(selection) {
+        let manifest = &held.stored.manifest;
+        copies.entry((manifest.started, &manifest.id)).or_default().push(held);
     }
+    copies.into_values().rev().map(newest).collect()
 }
 
-fn choice(mut held: Vec<Held<'_>>) -> Choice<'_> {
+/// Chooses the youngest artefact of which a whole copy is left, else the youngest.
+fn newest(copies: Vec<Held<'_>>) -> Choice<'_> {
+    let age = |held: &Held<'_>| (held.stored.manifest.started, held.stored.manifest.id.clone());
+    let whole = copies.iter().filter(|held| held.stored.intact).max_by_key(|held| age(held));
+    let best = whole.or_else(|| copies.iter().max_by_key(|held| age(held)));
+    let best = best.map(age).expect("an identity has a copy");
+    let passed_over = copies.iter().filter(|held| age(held) > best).copied().collect();
+    let mut held: Vec<_> = copies.into_iter().filter(|held| age(held) == best).collect();
     held.sort_by_key(|held| (!held.stored.intact, held.place.kind != "local"));
-    Choice { manifest: &held[0].stored.manifest, held }
+    Choice { manifest: &held[0].stored.manifest, held, passed_over }
 }
 
 impl Choice<'_> {
@@ -121,6 +125,14 @@ impl Choice<'_> {
     pub fn caveats(&self) -> Vec<String> {
         let mut caveats = Vec::new();
         let target = crate::base::display(&self.manifest.target);
+        for held in &self.passed_over {
+            let (manifest, place) = (&held.stored.manifest, &held.place.name);
+            let problem = held.stored.problem.as_deref().unwrap_or("it is not whole");
+            let (at, id) = (manifest.local_start(), &manifest.id);
+            caveats.push(format!(
+                "{target}: the younger copy {id} of {at} on '{place}' is passed over: {problem}"
+            ));
+        }
         if self.manifest.result == Outcome::Partial {
             let missing = self.manifest.warnings.unreadable.count;
             caveats.push(format!("{target}: {missing} files could not be read when it was made"));
