@@ -12,13 +12,20 @@ mod contract {
 }
 mod house;
 mod jobs {
+    mod archive_changes;
+    mod archive_gnu;
+    mod archive_hostile;
+    mod archive_index;
+    mod archive_round_trip;
     mod run;
 }
 mod support {
+    pub(crate) mod archive;
     pub(crate) mod bed;
     mod bed_test;
     pub(crate) mod rehearsal;
     pub(crate) mod scan;
     mod scan_test;
+    pub(crate) mod tree;
     pub(crate) mod world;
 }

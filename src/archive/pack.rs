@@ -96,6 +96,8 @@ pub(crate) struct Packer {
     pub(crate) links: Links,
     pub(crate) warnings: Warnings,
     pub(crate) cancel: Cancel,
+    /// How often the present thing became another one.
+    pub(crate) replaced: u32,
     progress: Arc<dyn Fn(u64) + Send + Sync>,
     files: u64,
     told: u64,
@@ -113,6 +115,7 @@ impl Packer {
             links: Links::default(),
             warnings: Warnings::default(),
             cancel,
+            replaced: 0,
             progress,
             files: 0,
             told: 0,
@@ -165,12 +168,13 @@ impl Packer {
                 self.warnings.unreadable.add(walk.path(), error);
             }
             Step::Lost(error) => self.lost(walk.path(), error),
-            Step::Short(error) => self.warnings.unreadable.add(walk.path(), error),
+            Step::Short(error) => self.lost(walk.path(), error),
         }
         Ok(())
     }
 
     fn thing(&mut self, walk: &Walk, meta: Meta) -> Result<(), PackError> {
+        self.replaced = 0;
         match meta.kind {
             Kind::Socket => {
                 self.note(walk.path(), "is a socket and was left out");
@@ -287,6 +291,8 @@ impl Packer {
     pub(crate) fn lost(&mut self, path: &[u8], error: Errno) {
         match error {
             Errno::NOENT | Errno::STALE => self.warnings.vanished.add(path, "is gone"),
+            // Not a link any more when its target was asked for.
+            Errno::INVAL => self.warnings.changed.add(path, "was replaced and was left out"),
             error => self.warnings.unreadable.add(path, error),
         }
     }

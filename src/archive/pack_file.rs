@@ -61,6 +61,7 @@ impl Packer {
             }
             let shape = match Shape::of(fd, &meta) {
                 Ok(shape) => shape,
+                Err(Errno::SPIPE | Errno::ISDIR) => return self.replaced(walk),
                 Err(error) => {
                     self.lost(walk.path(), error);
                     return Ok(());
@@ -75,6 +76,11 @@ impl Packer {
                 0 => meta.clone(),
                 _ => Meta::of_open(fd).unwrap_or_else(|_| meta.clone()),
             };
+            if after.kind != Kind::File {
+                // What has the name now was opened instead; nothing of it was sent.
+                self.out.rewind(start);
+                return self.replaced(walk);
+            }
             let torn = copied.short || !after.is_unchanged(&meta);
             if torn && copied.error.is_none() && !again {
                 if takes_back {
@@ -98,6 +104,10 @@ impl Packer {
     /// Stores what now has the name of something that was a regular file.
     fn replaced(&mut self, walk: &Walk) -> Result<(), PackError> {
         match Meta::of(walk.parent(), walk.name()) {
+            Ok(meta) if meta.kind == Kind::File && self.replaced < PATIENCE => {
+                self.replaced += 1;
+                self.file(walk, meta)
+            }
             Ok(meta) if !matches!(meta.kind, Kind::File | Kind::Folder | Kind::Socket) => {
                 self.warnings.changed.add(walk.path(), "was replaced while it was read");
                 self.plain(walk, &meta)
@@ -262,6 +272,8 @@ fn read_at(fd: &OwnedFd, piece: &mut [u8], at: u64) -> rustix::io::Result<usize>
     Ok(got)
 }
 
+/// How often a thing may become another one before it is given up.
+const PATIENCE: u32 = 3;
 /// Bytes that are read and hashed at once: they stay in the processor's cache.
 const PIECE: usize = 256 * KIB;
 /// A file with holes that is larger has no digest: hashing its zeros would take minutes.

@@ -168,20 +168,30 @@ impl Walk {
             }
             opened = Some(folder::open(self.parent(), self.name(), &filter, true));
         }
-        match opened.expect("opened just now or ahead") {
-            Ok(mut opened) => {
-                opened.complete(&filter);
-                let meta = opened.meta.clone();
-                self.root.get_or_insert_with(|| Arc::clone(&opened.fd));
-                self.entering = Some(opened);
-                Step::Thing(meta)
+        let mut opened = opened.expect("opened just now or ahead");
+        for _ in 0..PATIENCE {
+            let error = match opened {
+                Ok(opened) => return self.hand_out(opened, &filter),
+                Err(error) => error,
+            };
+            match Meta::of(self.parent(), self.name()) {
+                Ok(meta) if !is_folder(&meta) => return Step::Thing(meta),
+                // There again after it was gone: somebody replaces it just now.
+                Ok(_) if matches!(error, Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Ok(meta) => return Step::Closed(meta, error),
+                Err(error) => return Step::Lost(error),
             }
-            Err(error) => match Meta::of(self.parent(), self.name()) {
-                Ok(meta) if is_folder(&meta) => Step::Closed(meta, error),
-                Ok(meta) => Step::Thing(meta),
-                Err(error) => Step::Lost(error),
-            },
+            opened = folder::open(self.parent(), self.name(), &filter, true);
         }
+        Step::Lost(Errno::STALE)
+    }
+
+    fn hand_out(&mut self, mut opened: Opened, filter: &Filter) -> Step {
+        opened.complete(filter);
+        let meta = opened.meta.clone();
+        self.root.get_or_insert_with(|| Arc::clone(&opened.fd));
+        self.entering = Some(opened);
+        Step::Thing(meta)
     }
 
     fn enter(&mut self, opened: Opened) {
@@ -337,6 +347,8 @@ fn trimmed(path: &Path) -> &[u8] {
 
 /// Levels of folders that stay open above the present one.
 const OPEN: usize = 32;
+/// How often a folder may be replaced while it is opened before it is given up.
+const PATIENCE: usize = 4;
 /// Folders that are opened ahead of their turn, in all and for each level.
 const AHEAD: usize = 40;
 const AHEAD_EACH: usize = 4;

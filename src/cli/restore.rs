@@ -61,6 +61,7 @@ async fn restore(
         let failure = Failure::nothing(&error);
         holdings.troubles.iter().fold(failure, |failure, trouble| failure.hint(trouble.clone()))
     })?;
+    let left_out = jobs_without(verb, plan, selection, &choices);
     choices.iter().flat_map(Choice::caveats).for_each(|caveat| tracing::warn!("{caveat}"));
     let how = How {
         paths: verb.paths.clone(),
@@ -69,11 +70,35 @@ async fn restore(
         watcher: env.watcher.clone(),
         cancel: env.cancel.clone(),
     };
-    match verb.to.as_str() {
-        _ if verb.explain => Ok(tell_commands(&choices, &verb.to)),
-        "-" => to_stdout(&choices, &how).await,
-        to => to_folders(globals, &choices, Path::new(to), &how).await,
+    let code = match verb.to.as_str() {
+        _ if verb.explain => tell_commands(&choices, &verb.to),
+        "-" => to_stdout(&choices, &how).await?,
+        to => to_folders(globals, &choices, Path::new(to), &how).await?,
+    };
+    Ok(if code == 0 && left_out { PARTLY } else { code })
+}
+
+/// Tells of the jobs that were meant and have no backup, and whether there are any.
+fn jobs_without(
+    verb: &Restore,
+    plan: &Plan,
+    selection: &Selection,
+    choices: &[Choice<'_>],
+) -> bool {
+    if verb.id.is_some() || verb.target.is_some() || verb.scope.host.is_some() {
+        return false;
     }
+    let has_one = |job: &&crate::plan::Job| {
+        let mut held = choices.iter().flat_map(|choice| &choice.held);
+        held.any(|held| held.job.is_some_and(|known| known.name == job.name))
+    };
+    let entries = selection.entries(plan);
+    let jobs = entries.iter().filter_map(|entry| entry.as_job()).filter(|job| job.enabled);
+    let without: Vec<_> = jobs.filter(|job| !has_one(job)).collect();
+    for job in &without {
+        tracing::error!(job = %job.name, "there is no backup to restore");
+    }
+    !without.is_empty()
 }
 
 fn want(verb: &Restore, holdings: &Holdings<'_>, env: &Env) -> Result<Want, Failure> {

@@ -56,13 +56,19 @@ pub(crate) fn block_on<T>(cancel: &Cancel, work: impl Future<Output = T>) -> Res
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(NOTHING, error))?;
     let cancel = cancel.clone();
-    Ok(runtime.block_on(async {
+    let done = runtime.block_on(async {
         let listener = tokio::spawn(listen(cancel));
         let done = work.await;
         listener.abort();
         done
-    }))
+    });
+    // A thread that is stuck in a dead mount must not keep the program from ending.
+    runtime.shutdown_timeout(LAST_WORDS);
+    Ok(done)
 }
+
+/// How long threads may take to clean up after themselves at the end.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(10);
 
 async fn listen(cancel: Cancel) {
     use tokio::signal::unix::{SignalKind, signal};

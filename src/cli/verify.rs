@@ -44,6 +44,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     if let Some(trouble) = log.close() {
         tracing::warn!("{trouble}");
     }
+    // Whoever asks whether the backups are whole must hear that there are none.
     if findings.is_empty() && troubles.is_empty() && sample.is_none() {
         return Err(Failure::new(NOTHING, "there is no backup to verify"));
     }

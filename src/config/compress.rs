@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::config::de::PENDING;
+use crate::base::PENDING;
 use crate::config::problem::nearest;
 
 /// How artefacts are compressed, as written.

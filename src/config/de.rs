@@ -6,6 +6,7 @@
 //! for a list of one. It never quotes a value that is secret.
 
 mod access;
+mod chosen;
 mod error;
 
 use std::cell::RefCell;
@@ -14,15 +15,13 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
 use access::{Fields, Items, Variant};
+use chosen::Chosen;
 use error::Error;
 
+use crate::base::PENDING;
 use crate::config::mask;
 use crate::config::node::{Node, Value};
 use crate::config::problem::{Problem, Problems, nearest};
-
-/// What stands for a value that lies elsewhere and was not fetched: an absolute path, so that it
-/// passes wherever text does.
-pub const PENDING: &str = "/not-fetched";
 
 /// Reads `node`, which is at `path` in the tree, as a `T`.
 ///
@@ -34,9 +33,29 @@ pub(crate) fn read<T: DeserializeOwned>(
     also: &[&str],
     problems: &mut Problems,
 ) -> Option<T> {
+    read_by(|de| T::deserialize(de), node, path, also, problems)
+}
+
+/// Reads `node` as the variant `kind` of `T`, like [`read`].
+pub(crate) fn read_kind<T: DeserializeOwned>(
+    kind: &'static str,
+    node: &Node,
+    path: &str,
+    also: &[&str],
+    problems: &mut Problems,
+) -> Option<T> {
+    read_by(|inner| T::deserialize(Chosen { word: kind, inner }), node, path, also, problems)
+}
+
+fn read_by<T>(
+    deserialize: impl FnOnce(De<'_>) -> Result<T, Error>,
+    node: &Node,
+    path: &str,
+    also: &[&str],
+    problems: &mut Problems,
+) -> Option<T> {
     let unknown = RefCell::new(Vec::new());
-    let de = De { node, path: Path::Root(path), also, unknown: &unknown };
-    let got = T::deserialize(de);
+    let got = deserialize(De { node, path: Path::Root(path), also, unknown: &unknown });
     problems.extend(unknown.into_inner());
     match got {
         Ok(value) => Some(value),
@@ -50,6 +69,14 @@ pub(crate) fn read<T: DeserializeOwned>(
 /// Returns the names of a struct's fields.
 pub(crate) fn fields<T: DeserializeOwned>() -> &'static [&'static str] {
     match T::deserialize(error::FieldNames) {
+        Err(error) => error.fields(),
+        Ok(_) => &[],
+    }
+}
+
+/// Returns the names of the fields of the variant `kind` of an enum.
+pub(crate) fn fields_of<T: DeserializeOwned>(kind: &'static str) -> &'static [&'static str] {
+    match T::deserialize(Chosen { word: kind, inner: error::FieldNames }) {
         Err(error) => error.fields(),
         Ok(_) => &[],
     }

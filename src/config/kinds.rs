@@ -1,49 +1,49 @@
 //! The words of the config language that are not fields: kinds of jobs and storages, and keys
 //! that are known but not built, or of former versions.
 
+use crate::base::{Group, Plugin};
 use crate::config::node::{Entry, Node, Value};
 use crate::config::problem::{NOT_BUILT, Problem, Problems, nearest};
+use crate::sources::Config as SourceConfig;
+use crate::storages::Config as StorageConfig;
 
-/// A kind of job or storage.
-#[derive(Debug)]
-pub struct Kind {
-    /// Its name everywhere.
-    pub name: &'static str,
-    /// Other spellings.
-    pub aliases: &'static [&'static str],
-    /// Whether this version can do it.
-    pub built: bool,
+/// Returns the kinds of jobs: those that are built first.
+pub fn types() -> Vec<&'static Plugin> {
+    SourceConfig::KINDS.iter().chain(LATER_TYPES).collect()
 }
 
-/// The kinds of jobs.
-pub const TYPES: &[Kind] = &[
-    Kind { name: "desc_files", aliases: &[], built: true },
-    Kind { name: "inc_files", aliases: &[], built: false },
-    Kind { name: "mysql", aliases: &[], built: false },
-    Kind {
-        name: "mysql_xtrabackup",
-        aliases: &["mysql_xtradb", "mariabackup", "mariadb_backup"],
-        built: false,
-    },
-    Kind { name: "postgresql", aliases: &[], built: false },
-    Kind { name: "postgresql_basebackup", aliases: &["postgresql_hot"], built: false },
-    Kind { name: "mongodb", aliases: &[], built: false },
-    Kind { name: "redis", aliases: &[], built: false },
-    Kind { name: "sqlite", aliases: &[], built: false },
-    Kind { name: "external", aliases: &[], built: false },
-    Kind { name: "command", aliases: &[], built: false },
+/// Returns the kinds of storages: those that are built first.
+pub fn storages() -> Vec<&'static Plugin> {
+    StorageConfig::KINDS.iter().chain(LATER_STORAGES).collect()
+}
+
+/// Kinds of jobs that are known but not built: a new one leaves this list.
+const LATER_TYPES: &[Plugin] = &[
+    Plugin::later("inc_files", &[], Some(Group::Files)),
+    Plugin::later("mysql", &[], Some(Group::Databases)),
+    Plugin::later(
+        "mysql_xtrabackup",
+        &["mysql_xtradb", "mariabackup", "mariadb_backup"],
+        Some(Group::Databases),
+    ),
+    Plugin::later("postgresql", &[], Some(Group::Databases)),
+    Plugin::later("postgresql_basebackup", &["postgresql_hot"], Some(Group::Databases)),
+    Plugin::later("mongodb", &[], Some(Group::Databases)),
+    Plugin::later("redis", &[], Some(Group::Databases)),
+    Plugin::later("sqlite", &[], Some(Group::Databases)),
+    Plugin::later("external", &[], Some(Group::External)),
+    Plugin::later("command", &[], Some(Group::External)),
 ];
 
-/// The kinds of storages.
-pub const STORAGES: &[Kind] = &[
-    Kind { name: "local", aliases: &[], built: true },
-    Kind { name: "s3", aliases: &[], built: false },
-    Kind { name: "scp", aliases: &["sftp", "ssh"], built: false },
-    Kind { name: "ftp", aliases: &[], built: false },
-    Kind { name: "smb", aliases: &[], built: false },
-    Kind { name: "nfs", aliases: &[], built: false },
-    Kind { name: "webdav", aliases: &[], built: false },
-    Kind { name: "swift", aliases: &[], built: false },
+/// Kinds of storages that are known but not built: a new one leaves this list.
+const LATER_STORAGES: &[Plugin] = &[
+    Plugin::later("s3", &[], None),
+    Plugin::later("scp", &["sftp", "ssh"], None),
+    Plugin::later("ftp", &[], None),
+    Plugin::later("smb", &[], None),
+    Plugin::later("nfs", &[], None),
+    Plugin::later("webdav", &[], None),
+    Plugin::later("swift", &[], None),
 ];
 
 /// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
@@ -52,10 +52,10 @@ pub const STORAGES: &[Kind] = &[
 pub(crate) fn find(
     node: &Node,
     key: &str,
-    kinds: &'static [Kind],
+    kinds: &[&'static Plugin],
     path: &str,
     problems: &mut Problems,
-) -> Option<&'static Kind> {
+) -> Option<&'static Plugin> {
     let Some(value) = node.get(key) else {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
         let problem = Problem::error(node.mark_of(key), path, format!("`{key}` is missing"));
@@ -67,9 +67,8 @@ pub(crate) fn find(
         problems.push(Problem::error(&value.mark, path, message));
         return None;
     };
-    let spelled = |kind: &&Kind| kind.name == word || kind.aliases.contains(&word);
-    let Some(kind) = kinds.iter().find(spelled) else {
-        let words = kinds.iter().flat_map(|kind| kind.aliases.iter().chain([&kind.name])).copied();
+    let Some(kind) = kinds.iter().find(|kind| kind.is_called(word)) else {
+        let words = kinds.iter().flat_map(|kind| kind.words());
         let near = nearest(word, words).map(|near| format!(", did you mean `{near}`?"));
         let message = format!("unknown {key} `{word}`{}", near.unwrap_or_default());
         let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
@@ -77,21 +76,31 @@ pub(crate) fn find(
         problems.push(Problem::error(&value.mark, path, message).with_hint(hint));
         return None;
     };
-    if !kind.built {
-        let built = kinds.iter().filter(|kind| kind.built).map(|kind| kind.name);
+    if !kind.is_built() {
+        let built = kinds.iter().filter(|kind| kind.is_built()).map(|kind| kind.name);
         let hint = format!("built so far: {}", built.collect::<Vec<_>>().join(", "));
         let message = format!("{key} `{word}` {NOT_BUILT}");
         problems.push(Problem::error(&value.mark, path, message).with_hint(hint));
     }
-    Some(kind)
+    Some(*kind)
 }
 
 /// Takes the keys out of a mapping that are not fields of this version: those that are known but
-/// not built are errors, those of former versions are notes.
-pub(crate) fn screen(node: &mut Node, section: Section, path: &str, problems: &mut Problems) {
+/// not built are errors, those of former versions are notes. What is in `own` is a key of its kind
+/// whatever it means elsewhere.
+pub(crate) fn screen(
+    node: &mut Node,
+    section: Section,
+    own: &[&str],
+    path: &str,
+    problems: &mut Problems,
+) {
     let Value::Map(entries) = &mut node.value else { return };
     entries.retain(|entry| {
         let key = entry.key.as_str();
+        if own.contains(&key) {
+            return true;
+        }
         if section.not_built().contains(&key) {
             if !means_nothing(entry) {
                 let message = format!("`{key}` {NOT_BUILT}");
@@ -212,4 +221,31 @@ pub(crate) fn is_known_of_jobs(key: &str) -> bool {
 /// Tells whether `key` is a word of storages, though not a field.
 pub(crate) fn is_known_of_storages(key: &str) -> bool {
     Section::Storage.not_built().contains(&key) || DROPPED.contains(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::de;
+
+    #[test]
+    fn every_built_kind_is_read_under_its_name() {
+        for kind in SourceConfig::KINDS {
+            assert!(!de::fields_of::<SourceConfig>(kind.name).is_empty(), "{}", kind.name);
+            assert!(kind.group.is_some(), "{}", kind.name);
+        }
+        for kind in StorageConfig::KINDS {
+            let fields = de::fields_of::<StorageConfig>(kind.name);
+            assert!(fields.contains(&"backup_dir"), "{}", kind.name);
+        }
+    }
+
+    #[test]
+    fn no_word_names_two_kinds() {
+        for kinds in [types(), storages()] {
+            let mut words: Vec<&str> = kinds.iter().flat_map(|kind| kind.words()).collect();
+            words.sort_unstable();
+            assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{words:?}");
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Settings under settings: what a job does not say comes from `main.defaults`, what a storage
 //! does not say from `main.storage_connects`. Every value keeps the place where it was written.
 
-use crate::config::kinds::{self, STORAGES};
+use crate::config::kinds;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::problem::{Problem, Problems, nearest};
 use crate::config::{de, raw};
+use crate::storages::Config as StorageConfig;
 
 /// Returns `job` with the defaults and named storages of `main` under it.
 pub(crate) fn job(main: &Node, job: &Node, path: &str, problems: &mut Problems) -> Node {
@@ -67,12 +68,12 @@ pub(crate) fn check(main: &Node, problems: &mut Problems) {
 /// Checks the kind and the keys of a named storage; whether it is built matters to its users.
 fn check_connect(storage: &Node, path: &str, problems: &mut Problems) {
     let mut found = Problems::default();
-    match kinds::find(storage, "storage", STORAGES, path, &mut found) {
+    match kinds::find(storage, "storage", &kinds::storages(), path, &mut found) {
         None => problems.extend(found),
-        Some(kind) if kind.built => {
-            for entry in storage.entries().iter().filter(|entry| !is_local(&entry.key)) {
-                let own = de::fields::<raw::LocalStorage>().iter();
-                let fields = own.chain(de::fields::<raw::Storage>()).copied();
+        Some(kind) if kind.is_built() => {
+            let own = de::fields_of::<StorageConfig>(kind.name);
+            for entry in storage.entries().iter().filter(|entry| !is_of_storage(&entry.key, own)) {
+                let fields = own.iter().chain(de::fields::<raw::Storage>()).copied();
                 problems.push(de::unknown_key(entry, path, fields));
             }
         }
@@ -104,8 +105,10 @@ fn connect(storage: &mut Node, connects: &[Node], path: &str, problems: &mut Pro
         let message = format!("`{name}` is a storage of the kind `{kind}`");
         problems.push(Problem::error(&own.mark, path, message));
     }
-    let is_built = kind(found).is_some_and(|kind| kind == "local");
-    put_under(storage, found, &|key| !is_built || is_local(key));
+    let kind = kinds::find(found, "storage", &kinds::storages(), "", &mut Problems::default());
+    let own = kind.filter(|kind| kind.is_built());
+    let own = own.map(|kind| de::fields_of::<StorageConfig>(kind.name));
+    put_under(storage, found, &|key| own.is_none_or(|own| is_of_storage(key, own)));
 }
 
 /// Adds the entries of `below` that `above` does not set, as far as `wanted`.
@@ -138,8 +141,9 @@ fn is_default(key: &str) -> bool {
     key != "job" && (de::fields::<raw::Job>().contains(&key) || kinds::is_known_of_jobs(key))
 }
 
-fn is_local(key: &str) -> bool {
-    de::fields::<raw::LocalStorage>().contains(&key)
+/// Tells whether `key` is a key of any storage, or one of `own`, those of its kind.
+fn is_of_storage(key: &str, own: &[&str]) -> bool {
+    own.contains(&key)
         || de::fields::<raw::Storage>().contains(&key)
         || kinds::is_known_of_storages(key)
 }

@@ -25,12 +25,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use compress::{Compress, Format};
-pub use de::PENDING;
 pub use fetch::Fetcher;
-pub use kinds::{Kind, STORAGES, TYPES};
+pub use kinds::{storages, types};
 pub use node::{Entry, File, Mark, Node, Tag, Value};
 pub use problem::{Problem, Problems, Severity, Snippet};
-pub use read::{Draft, Job, Source, Storage};
+pub use read::{Draft, Job, Source, Storage, blame};
 pub use schema::schema;
 pub use show::{Line, show};
 pub use trust::Trust;

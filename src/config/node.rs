@@ -182,6 +182,30 @@ impl Node {
         self.entry(key).map_or(self.first_mark(), |entry| &entry.mark)
     }
 
+    /// Returns where `path` leads, such as `connect.db_port` or `target[1]`, and the value there;
+    /// as far as it leads. Items that are blank do not count, one value is a list of one.
+    pub fn at(&self, path: &str) -> (&Mark, Option<&Self>) {
+        let (mut mark, mut node) = (self.first_mark(), self);
+        for step in path.split('.') {
+            let (key, item) = match step.split_once('[') {
+                Some((key, item)) => (key, item.trim_end_matches(']').parse::<usize>().ok()),
+                None => (step, None),
+            };
+            mark = node.mark_of(key);
+            let Some(value) = node.get(key) else { return (mark, None) };
+            node = value;
+            if let (Some(item), Value::List(items)) = (item, &value.value) {
+                let mut set = items.iter().filter(|item| !item.is_blank());
+                let Some(value) = set.nth(item) else { return (mark, None) };
+                node = value;
+            }
+            if item.is_some() {
+                mark = &node.mark;
+            }
+        }
+        (mark, Some(node))
+    }
+
     /// Returns the mark of a mapping's first key, else the node's own.
     pub fn first_mark(&self) -> &Mark {
         self.entries().first().map_or(&self.mark, |entry| &entry.mark)
@@ -225,5 +249,31 @@ impl Node {
             Value::List(items) => items.iter().for_each(|item| item.walk(visit)),
             Value::Map(entries) => entries.iter().for_each(|entry| entry.value.walk(visit)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::problem::Problems;
+    use crate::config::yaml::{self, Budget};
+
+    #[test]
+    fn a_path_leads_to_the_key_or_the_item_to_blame() {
+        let text = "name: x\nlist: ['', a, b]\none: c\nconnect:\n  port: 1\n  blank: ''\n";
+        let file = Arc::new(File::new("t".into(), text.to_owned()));
+        let node = yaml::parse(&file, &mut Budget::new(), &mut Problems::default()).unwrap();
+        let at = |path: &str| {
+            let (mark, value) = node.at(path);
+            (mark.line, mark.column, value.and_then(Node::text))
+        };
+        assert_eq!(at("name"), (1, 1, Some("x")));
+        assert_eq!(at("list[1]"), (2, 15, Some("b")));
+        assert_eq!(at("list[7]"), (2, 1, None));
+        assert_eq!(at("one[0]"), (3, 6, Some("c")));
+        assert_eq!(at("connect.port"), (5, 3, Some("1")));
+        assert_eq!(at("connect.blank"), (6, 3, None));
+        assert_eq!(at("connect.host"), (5, 3, None));
+        assert_eq!(at("absent.key"), (1, 1, None));
     }
 }

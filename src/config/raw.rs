@@ -1,7 +1,8 @@
 //! The files as written: plain structs, filled without thinking. Every blank key is absent here.
 //!
 //! `sources`, `storages`, `store` and the like are [`Apart`]: each of their entries is read on its
-//! own, so that one that is wrong does not hide the next.
+//! own, so that one that is wrong does not hide the next. The keys of a kind of source or storage
+//! stand in its own file.
 
 use std::path::PathBuf;
 
@@ -66,7 +67,6 @@ pub struct Main {
     /// Login at the mail server (without effect yet).
     pub smtp_user: Option<String>,
     /// Its password (without effect yet).
-    #[schemars(with = "Option<String>")]
     pub smtp_password: Option<Secret>,
     /// How long to wait for the mail server (without effect yet).
     pub smtp_timeout: Option<Span>,
@@ -191,21 +191,6 @@ pub struct Source {
     pub compress: Option<Compress>,
 }
 
-/// A source of `desc_files`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct FilesSource {
-    /// Patterns of absolute paths; each match is one artefact.
-    #[serde(default)]
-    pub target: Vec<String>,
-    /// Another spelling of `target`.
-    #[serde(default)]
-    pub targets: Vec<String>,
-    /// Patterns of paths that are left out; relative ones begin at each target.
-    #[serde(default)]
-    pub excludes: Vec<String>,
-}
-
 /// The keys that every storage of a job may have.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -236,16 +221,6 @@ pub struct Storage {
     pub limits: Option<Limits>,
     /// Several servers store here: the server's name becomes a folder.
     pub shared: Option<bool>,
-}
-
-/// The keys of a `local` storage.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct LocalStorage {
-    /// The folder, as an absolute path.
-    pub backup_dir: PathBuf,
-    /// The folder must lie on a mounted file system, not on the root one.
-    pub must_be_mounted: Option<bool>,
 }
 
 /// `store`: how many copies of each level are kept; 0 or nothing switches a level off.

@@ -1,10 +1,13 @@
 //! From nodes to the structs of [`crate::config::raw`], section by section: what is wrong in one
 //! does not hide what is wrong in the next.
 
-use crate::config::kinds::{self, Kind, STORAGES, Section, TYPES};
+use crate::base::{Plugin, Wrong};
+use crate::config::kinds::{self, Section};
 use crate::config::node::{Entry, Node, Value};
 use crate::config::problem::{Problem, Problems, Severity};
 use crate::config::{Fetcher, de, merge, raw};
+use crate::sources::Config as SourceConfig;
+use crate::storages::Config as StorageConfig;
 
 /// A job with its defaults and named storages under it, not yet read.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ pub struct Source {
     /// What every source has.
     pub common: raw::Source,
     /// What its kind has.
-    pub files: raw::FilesSource,
+    pub config: SourceConfig,
 }
 
 /// A storage as read.
@@ -48,10 +51,12 @@ pub struct Storage {
     pub path: String,
     /// As written, for the places of its keys.
     pub node: Node,
+    /// Its kind.
+    pub kind: &'static Plugin,
     /// What every storage has.
     pub common: raw::Storage,
     /// What its kind has.
-    pub local: raw::LocalStorage,
+    pub config: StorageConfig,
     /// What it keeps.
     pub store: raw::Store,
 }
@@ -74,8 +79,8 @@ impl Draft {
     }
 
     /// Returns the kind that the type names.
-    pub fn kind(&self) -> Option<&'static Kind> {
-        kinds::find(&self.node, "type", TYPES, "", &mut Problems::default())
+    pub fn kind(&self) -> Option<&'static Plugin> {
+        kinds::find(&self.node, "type", &kinds::types(), "", &mut Problems::default())
     }
 
     /// Tells whether the job is switched off by a word that stands in the file.
@@ -90,18 +95,42 @@ impl Draft {
 
     /// Reads everything; what is wrong is in the draft's problems then.
     pub fn read(&mut self) -> Job {
-        let kind = kinds::find(&self.node, "type", TYPES, &self.path, &mut self.problems);
-        let is_built = kind.is_some_and(|kind| kind.built);
-        let keys = if is_built { self.keys() } else { None };
-        let sources = if is_built { self.sources() } else { Vec::new() };
-        let storages = self.storages(is_built);
+        let types = kinds::types();
+        let kind = kinds::find(&self.node, "type", &types, &self.path, &mut self.problems);
+        let kind = kind.filter(|kind| kind.is_built());
+        let (keys, sources) = match kind {
+            None => (None, Vec::new()),
+            Some(kind) if kind.on_job => self.keys_with_source(kind),
+            Some(kind) => (self.keys(), self.sources(kind)),
+        };
+        let storages = self.storages(kind.is_some());
         Job { keys, sources, storages }
     }
 
     fn keys(&mut self) -> Option<raw::Job> {
+        let own = self.screened(&[]);
+        de::read(&own, &self.path, &[], &mut self.problems)
+    }
+
+    /// Reads a job whose one source is described by keys of the job itself.
+    fn keys_with_source(&mut self, kind: &'static Plugin) -> (Option<raw::Job>, Vec<Source>) {
+        let node = self.screened(de::fields_of::<SourceConfig>(kind.name));
+        let fields = de::fields::<raw::Job>().iter().copied().filter(|key| *key != "sources");
+        let fields: Vec<&str> = fields.collect();
+        let (common, own) = split(&node, &fields);
+        let (path, problems) = (&self.path, &mut self.problems);
+        let keys = de::read(&common, path, &[], problems);
+        let config = de::read_kind(kind.name, &own, path, &fields, problems);
+        let common = raw::Source::default();
+        let source = config.map(|config| Source { path: path.clone(), node, common, config });
+        (keys, source.into_iter().collect())
+    }
+
+    /// Returns the job without words that are no fields; those are said.
+    fn screened(&mut self, fields: &[&str]) -> Node {
         let (path, problems) = (&self.path, &mut self.problems);
         let mut own = self.node.clone();
-        kinds::screen(&mut own, Section::Job, path, problems);
+        kinds::screen(&mut own, Section::Job, fields, path, problems);
         screen_limits(&mut own, path, problems);
         for key in ["job", "type"] {
             if let Some(value) = own.get(key).filter(|value| value.is_pending()) {
@@ -109,22 +138,23 @@ impl Draft {
                 problems.push(Problem::error(&value.mark, path, message));
             }
         }
-        de::read(&own, path, &[], problems)
+        own
     }
 
-    fn sources(&mut self) -> Vec<Source> {
+    fn sources(&mut self, kind: &'static Plugin) -> Vec<Source> {
         let nodes = self.list("sources", "source");
-        nodes.into_iter().filter_map(|(path, node)| self.source(path, node)).collect()
+        nodes.into_iter().filter_map(|(path, node)| self.source(kind, path, node)).collect()
     }
 
-    fn source(&mut self, path: String, mut node: Node) -> Option<Source> {
+    fn source(&mut self, kind: &'static Plugin, path: String, mut node: Node) -> Option<Source> {
         let problems = &mut self.problems;
-        kinds::screen(&mut node, Section::Source, &path, problems);
+        let own = de::fields_of::<SourceConfig>(kind.name);
+        kinds::screen(&mut node, Section::Source, own, &path, problems);
         let fields = de::fields::<raw::Source>();
         let (common, own) = split(&node, fields);
-        let files = de::read(&own, &path, fields, problems);
+        let config = de::read_kind(kind.name, &own, &path, fields, problems);
         let common = de::read(&common, &path, &[], problems);
-        Some(Source { path, node, common: common?, files: files? })
+        Some(Source { path, node, common: common?, config: config? })
     }
 
     fn storages(&mut self, is_built: bool) -> Vec<Storage> {
@@ -138,7 +168,7 @@ impl Draft {
             return None; // The name is unknown, and that was said.
         }
         let mut found = Problems::default();
-        let kind = kinds::find(&node, "storage", STORAGES, &path, &mut found);
+        let kind = kinds::find(&node, "storage", &kinds::storages(), &path, &mut found);
         let is_off = node.is_off();
         self.problems.extend(found.into_iter().map(|mut problem| {
             if is_off && kind.is_some() {
@@ -146,21 +176,20 @@ impl Draft {
             }
             problem
         }));
-        if !kind.is_some_and(|kind| kind.built && check) {
-            return None;
-        }
+        let kind = kind.filter(|kind| kind.is_built() && check)?;
         let problems = &mut self.problems;
-        kinds::screen(&mut node, Section::Storage, &path, problems);
+        let own = de::fields_of::<StorageConfig>(kind.name);
+        kinds::screen(&mut node, Section::Storage, own, &path, problems);
         screen_limits(&mut node, &path, problems);
         let fields = de::fields::<raw::Storage>();
         let (common, own) = split(&node, fields);
-        let local = de::read(&own, &path, fields, problems);
+        let config = de::read_kind(kind.name, &own, &path, fields, problems);
         let common: Option<raw::Storage> = de::read(&common, &path, &[], problems);
         let store = match node.get("store") {
             None => Some(raw::Store::default()),
             Some(store) => de::read(store, &format!("{path}.store"), &[], problems),
         };
-        Some(Storage { path, node, common: common?, local: local?, store: store? })
+        Some(Storage { path, node, kind, common: common?, config: config?, store: store? })
     }
 
     /// Returns the mappings of a list of the job with their paths.
@@ -190,9 +219,25 @@ impl Draft {
     }
 }
 
+/// Says what is wrong with the section `node` at `path`, as its kind found it.
+///
+/// Nothing is said of a value that was not fetched, and one that was is not quoted.
+pub fn blame(node: &Node, path: &str, wrong: &Wrong) -> Option<Problem> {
+    let (mark, value) = node.at(&wrong.key);
+    if value.is_some_and(Node::is_pending) {
+        return None;
+    }
+    let mut message = wrong.message.clone();
+    node.walk(&mut |part| match &part.value {
+        Value::Scalar(text) if part.secret => message = message.replace(text, "***"),
+        _ => {}
+    });
+    Some(Problem::error(mark, path, message))
+}
+
 /// Reads `main`.
 pub(crate) fn main(mut main: Node, problems: &mut Problems) -> Option<raw::Main> {
-    kinds::screen(&mut main, Section::Main, "main", problems);
+    kinds::screen(&mut main, Section::Main, &[], "main", problems);
     screen_limits(&mut main, "main", problems);
     kinds::note_without_effect(&main, problems);
     merge::check(&main, problems);
@@ -203,7 +248,7 @@ fn screen_limits(node: &mut Node, path: &str, problems: &mut Problems) {
     let Value::Map(entries) = &mut node.value else { return };
     if let Some(entry) = entries.iter_mut().find(|entry| entry.key == "limits") {
         let path = format!("{path}.limits");
-        kinds::screen(&mut entry.value, Section::Limits, &path, problems);
+        kinds::screen(&mut entry.value, Section::Limits, &[], &path, problems);
     }
 }
 
@@ -213,4 +258,24 @@ fn split(node: &Node, fields: &[&str]) -> (Node, Node) {
         node.entries().iter().cloned().partition(|entry| fields.contains(&entry.key.as_str()));
     let mark = node.first_mark();
     (Node::map(common, mark.clone()), Node::map(own, mark.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::node::File;
+    use crate::config::yaml::{self, Budget};
+
+    #[test]
+    fn blame_is_silent_about_what_was_not_fetched_and_quotes_nothing_that_was() {
+        let file = Arc::new(File::new("t".into(), "a: !env X\nb: hunter2\n".to_owned()));
+        let mut node = yaml::parse(&file, &mut Budget::new(), &mut Problems::default()).unwrap();
+        let Value::Map(entries) = &mut node.value else { panic!() };
+        entries[1].value.secret = true;
+        assert_eq!(blame(&node, "", &Wrong::new("a", "`a` is wrong")), None);
+        let said = blame(&node, "", &Wrong::new("b", "`hunter2` is wrong")).unwrap();
+        assert_eq!((said.line, said.message.as_str()), (2, "`***` is wrong"));
+    }
 }

@@ -3,8 +3,8 @@
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::config::kinds::{Kind, STORAGES, TYPES};
-use crate::config::raw;
+use crate::base::Plugin;
+use crate::config::{kinds, raw};
 
 /// Returns the JSON Schema of a main file; a file of `conf.d` is its `jobs`, or one of them.
 pub fn schema() -> Value {
@@ -13,23 +13,30 @@ pub fn schema() -> Value {
     let main = anything_from_elsewhere(main);
     let store = anything_from_elsewhere(struct_schema::<raw::Store>(&mut generator));
     let common = struct_schema::<raw::Storage>(&mut generator);
-    let local = struct_schema::<raw::LocalStorage>(&mut generator);
-    let mut local = joined("storage", "local", &common, &local);
-    local["properties"]["store"] = store;
-    let named = json!({
+    let kinds = kinds::storages();
+    let mut storages: Vec<Value> = Vec::new();
+    for kind in &kinds {
+        let Some(own) = own_schema(kind, &mut generator) else { continue };
+        let mut storage = joined(&common, &own);
+        storage["properties"]["store"] = store.clone();
+        choose("storage", kind, &mut storage);
+        storages.push(storage);
+    }
+    storages.push(json!({
         "description": "a storage of main.storage_connects",
         "type": "object",
         "required": ["storage_name"],
-    });
-    let storages = [local, named].into_iter().chain(later("storage", STORAGES));
-    let storages = Value::from_iter(storages);
+    }));
+    storages.extend(later("storage", &kinds));
     let common = struct_schema::<raw::Source>(&mut generator);
-    let files = struct_schema::<raw::FilesSource>(&mut generator);
-    let sources = json!({ "desc_files": joined("", "", &common, &files) });
     let job = struct_schema::<raw::Job>(&mut generator);
-    let jobs = sources.as_object().into_iter().flatten();
-    let jobs = jobs.map(|(kind, source)| job_of(kind, &job, source, &storages));
-    let jobs: Vec<Value> = jobs.chain(later("type", TYPES)).collect();
+    let kinds = kinds::types();
+    let mut jobs: Vec<Value> = Vec::new();
+    for kind in &kinds {
+        let Some(own) = own_schema(kind, &mut generator) else { continue };
+        jobs.push(job_of(kind, &job, &common, &own, &storages));
+    }
+    jobs.extend(later("type", &kinds));
     let definitions: Map<String, Value> = generator.take_definitions(true);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,15 +49,56 @@ pub fn schema() -> Value {
     })
 }
 
+/// Returns the keys of a kind that have a plain default, with it as people write it.
+pub(crate) fn defaults(kind: &Plugin) -> Vec<(String, String)> {
+    let own = own_schema(kind, &mut SchemaGenerator::default()).unwrap_or_default();
+    let properties = own["properties"].as_object().into_iter().flatten();
+    let word = |value: &Value| match value {
+        Value::Bool(true) => Some("yes".to_owned()),
+        Value::Bool(false) => Some("no".to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        _ => None,
+    };
+    properties.filter_map(|(key, about)| Some((key.clone(), word(&about["default"])?))).collect()
+}
+
 /// The schema of a job of one kind.
-fn job_of(kind: &str, job: &Value, source: &Value, storages: &Value) -> Value {
-    let mut job = anything_from_elsewhere(job.clone());
-    job["properties"]["type"] = json!({ "const": kind });
-    job["properties"]["sources"] = json!({ "type": "array", "items": source, "minItems": 1 });
-    job["properties"]["storages"] =
+fn job_of(kind: &Plugin, job: &Value, source: &Value, own: &Value, storages: &[Value]) -> Value {
+    let mut all = if kind.on_job { joined(job, own) } else { anything_from_elsewhere(job.clone()) };
+    match all["properties"].as_object_mut() {
+        Some(keys) if kind.on_job => drop(keys.shift_remove("sources")),
+        _ => {
+            let source = joined(source, own);
+            all["properties"]["sources"] =
+                json!({ "type": "array", "items": source, "minItems": 1 });
+            all["required"] = json!(["sources"]);
+        }
+    }
+    all["properties"]["storages"] =
         json!({ "type": "array", "items": { "anyOf": storages }, "minItems": 1 });
-    job["required"] = json!(["job", "type", "sources"]);
-    job
+    if let Some(required) = all["required"].as_array_mut() {
+        required.push(json!("job"));
+    }
+    choose("type", kind, &mut all);
+    all
+}
+
+/// Demands that `key` of `schema` names `kind`.
+fn choose(key: &str, kind: &Plugin, schema: &mut Value) {
+    let words: Vec<&str> = kind.words().collect();
+    schema["properties"][key] = match words.as_slice() {
+        [word] => json!({ "const": word }),
+        words => json!({ "enum": words }),
+    };
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.push(json!(key));
+    }
+}
+
+/// The schema of the keys of a kind, if it is built.
+fn own_schema(kind: &Plugin, generator: &mut SchemaGenerator) -> Option<Value> {
+    kind.schema.map(|schema| schema(generator).to_value())
 }
 
 /// The schema of one struct, written out.
@@ -59,7 +107,7 @@ fn struct_schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 }
 
 /// One mapping that two structs read, as a schema.
-fn joined(key: &str, word: &str, one: &Value, other: &Value) -> Value {
+fn joined(one: &Value, other: &Value) -> Value {
     let mut all = one.clone();
     let own = other["properties"].as_object().cloned().unwrap_or_default();
     if let Some(properties) = all["properties"].as_object_mut() {
@@ -70,28 +118,21 @@ fn joined(key: &str, word: &str, one: &Value, other: &Value) -> Value {
     if other["required"].is_null() {
         all["required"] = json!([]);
     }
-    let mut all = anything_from_elsewhere(all);
-    if !key.is_empty() {
-        all["properties"][key] = json!({ "const": word });
-        if let Some(required) = all["required"].as_array_mut() {
-            required.push(json!(key));
-        }
-    }
-    all
+    anything_from_elsewhere(all)
 }
 
-/// Kinds that are known but not built: their keys are not described.
-fn later(key: &str, kinds: &[Kind]) -> Vec<Value> {
-    let words = kinds.iter().filter(|kind| !kind.built);
-    let words: Vec<_> = words
-        .flat_map(|kind| [kind.name].into_iter().chain(kind.aliases.iter().copied()))
-        .collect();
-    vec![json!({
-        "description": "known, but not built in this version",
-        "type": "object",
-        "properties": { key: { "enum": words } },
-        "required": [key],
-    })]
+/// Kinds that are known but not built, if there are any: their keys are not described.
+fn later(key: &str, kinds: &[&Plugin]) -> Option<Value> {
+    let words = kinds.iter().filter(|kind| !kind.is_built()).flat_map(|kind| kind.words());
+    let words: Vec<_> = words.collect();
+    (!words.is_empty()).then(|| {
+        json!({
+            "description": "known, but not built in this version",
+            "type": "object",
+            "properties": { key: { "enum": words } },
+            "required": [key],
+        })
+    })
 }
 
 /// Lets every property also be what the loader is lenient about: a number, a boolean or a list

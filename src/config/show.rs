@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config::node::{Mark, Node, Tag, Value};
 use crate::config::problem::{Problem, Problems, nearest};
-use crate::config::{Config, mask};
+use crate::config::{Config, kinds, mask, schema};
 
 /// One value of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +47,13 @@ pub fn show(config: &Config, job: &str) -> Result<Vec<Line>, Problems> {
             let by_job = JOB_DEFAULTS.iter().any(|(known, _)| known == key);
             if !is_set(storage, key) && !by_job {
                 defaults.push(Line::default_of(format!("storages[{index}].{key}"), value));
+            }
+        }
+        let kinds = kinds::storages();
+        let kind = kinds::find(storage, "storage", &kinds, "", &mut Problems::default());
+        for (key, value) in kind.map(schema::defaults).unwrap_or_default() {
+            if !is_set(storage, &key) {
+                defaults.push(Line::default_of(format!("storages[{index}].{key}"), &value));
             }
         }
     }
@@ -118,5 +125,4 @@ const JOB_DEFAULTS: &[(&str, &str)] = &[
     ("retries", "3"),
     ("tmp_dir", "/var/tmp"),
 ];
-const STORAGE_DEFAULTS: &[(&str, &str)] =
-    &[("enable", "yes"), ("shared", "no"), ("must_be_mounted", "no")];
+const STORAGE_DEFAULTS: &[(&str, &str)] = &[("enable", "yes"), ("shared", "no")];

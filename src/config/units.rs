@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::config::de::PENDING;
+use crate::base::PENDING;
 
 /// A number of bytes: `512`, `64MiB`, `10G` (1024 each), `10GB` (1000 each), `1.5T`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

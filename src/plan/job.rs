@@ -1,29 +1,34 @@
 //! One job of the config as one that can run, or its problems.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::config::{Compress, Draft, Format, Mark, Node, Problem, Problems, Size, Source, raw};
+use crate::base::chain;
+use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
 use crate::plan::resolve::Seen;
-use crate::plan::{Group, Job, JobSource, Place, Require, Verify, connect, place};
+use crate::plan::{Group, Job, JobSource, Place, Require, Verify, place};
+use crate::sources::Setting;
 use crate::stream::{Codec, Compression};
 
 /// What jobs take from `main`.
 #[derive(Clone, Copy)]
-pub(crate) struct Common {
+pub(crate) struct Common<'a> {
     /// The limit of every storage that has none of its own.
     pub(crate) net: Option<Size>,
+    /// Environment variables that secrets came from.
+    pub(crate) secret_env: &'a BTreeSet<String>,
 }
 
 /// Resolves a draft; what is wrong is in its problems then.
 pub(crate) fn resolve(
     draft: &mut Draft,
     group: Option<Group>,
-    common: Common,
+    common: Common<'_>,
     seen: &mut Seen,
 ) -> Option<Job> {
     let read = draft.read();
     let sources: Vec<Option<JobSource>> =
-        read.sources.iter().map(|one| source(one, read.keys.as_ref(), draft)).collect();
+        read.sources.iter().map(|one| source(one, read.keys.as_ref(), common, draft)).collect();
     let places = match &read.keys {
         Some(keys) => places(&read.storages, keys, common, draft),
         None => Vec::new(),
@@ -48,6 +53,7 @@ pub(crate) fn resolve(
         note_shared_folders(&keys.job, &read.sources, &places, seen, &mut draft.problems);
     }
     Some(Job {
+        tmp_dir: tmp_dir(Some(&keys)).to_owned(),
         name: keys.job,
         kind: draft.kind()?.name,
         group: group?,
@@ -59,53 +65,38 @@ pub(crate) fn resolve(
         split: keys.split.map(|split| split.0),
         require: keys.require.map_or(Require::default(), require),
         timeout: keys.job_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
-        tmp_dir: keys.tmp_dir.unwrap_or_else(|| PathBuf::from(TMP_DIR)),
         tags: keys.tags,
         notes: Vec::new(),
     })
 }
 
-fn source(one: &Source, keys: Option<&raw::Job>, draft: &mut Draft) -> Option<JobSource> {
-    let (node, path) = (&one.node, &one.path);
-    let globs: Vec<String> = one.files.target.iter().chain(&one.files.targets).cloned().collect();
-    let mut say = |key: &str, message: String| {
-        draft.problems.push(Problem::error(node.mark_of(key), path, message));
-    };
-    if globs.is_empty() {
-        say("target", "`target` is missing: the source names no path".to_owned());
+fn source(
+    one: &Source,
+    keys: Option<&raw::Job>,
+    common: Common<'_>,
+    draft: &mut Draft,
+) -> Option<JobSource> {
+    let section = one.config.section();
+    let wrong = section.problems();
+    let said = wrong.iter().filter_map(|wrong| config::blame(&one.node, &one.path, wrong));
+    draft.problems.extend(said);
+    if !wrong.is_empty() {
         return None;
     }
-    let key = if node.get("target").is_some() { "target" } else { "targets" };
     let name = one.common.name.clone();
-    let relative: Vec<_> = globs.iter().filter(|glob| !glob.starts_with('/')).collect();
-    if !relative.is_empty() {
-        for glob in relative {
-            let message = format!("`{glob}` must be an absolute path");
-            draft.problems.push(Problem::error(mark_of_item(node, glob), path, message));
-        }
-        return None;
-    }
-    match connect::files(name.as_deref(), globs, one.files.excludes.clone()) {
+    let (tmp_dir, secret_env) = (tmp_dir(keys), common.secret_env);
+    match section.connect(&Setting { name: name.as_deref(), tmp_dir, secret_env }) {
         Ok(source) => Some(JobSource { name, source, compression: compression(&one.common, keys) }),
         Err(error) => {
-            say(key, crate::base::chain(&error));
+            let problem = Problem::error(one.node.first_mark(), &one.path, chain(&error));
+            draft.problems.push(problem);
             None
         }
     }
 }
 
-/// Returns where a pattern of a source stands.
-fn mark_of_item<'a>(node: &'a Node, glob: &str) -> &'a Mark {
-    let mut found = None;
-    for key in ["target", "targets"] {
-        let mut visit = |item: &'a Node| {
-            if item.text() == Some(glob) {
-                found = Some(&item.mark);
-            }
-        };
-        node.get(key).into_iter().for_each(|value| value.walk(&mut visit));
-    }
-    found.unwrap_or(node.first_mark())
+fn tmp_dir(keys: Option<&raw::Job>) -> &Path {
+    keys.and_then(|keys| keys.tmp_dir.as_deref()).unwrap_or(Path::new(TMP_DIR))
 }
 
 /// `compress` wins over any `gzip`; what the source says wins over what the job says.
@@ -125,7 +116,7 @@ fn compression(source: &raw::Source, job: Option<&raw::Job>) -> Compression {
 fn places(
     storages: &[crate::config::Storage],
     keys: &raw::Job,
-    common: Common,
+    common: Common<'_>,
     draft: &mut Draft,
 ) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
@@ -139,7 +130,7 @@ fn places(
     places
 }
 
-/// Two sources that store the same pattern in the same folder would fail when they meet.
+/// Two sources that store the same target in the same folder would fail when they meet.
 fn note_shared_folders(
     job: &str,
     sources: &[Source],
@@ -148,15 +139,15 @@ fn note_shared_folders(
     problems: &mut Problems,
 ) {
     for source in sources {
-        for glob in source.files.target.iter().chain(&source.files.targets) {
+        for wanted in source.config.section().wanted() {
             for place in places {
                 let name = source.common.name.clone();
-                let key = (place.fingerprint.clone(), name, glob.clone());
+                let key = (place.fingerprint.clone(), name, wanted.clone());
                 let us = (job.to_owned(), source.path.clone());
                 let (other, path) = seen.folders.entry(key).or_insert_with(|| us);
                 if *path != source.path {
                     let message = format!(
-                        "`{glob}` goes to the same folder of {} as in job `{other}` ({path}): \
+                        "`{wanted}` goes to the same folder of {} as in job `{other}` ({path}): \
                          give one of the two sources a `name`",
                         place.location
                     );

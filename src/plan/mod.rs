@@ -1,8 +1,8 @@
 //! What the program will do, resolved once from the config: nothing after this room looks at
 //! YAML, environment or defaults. Resolving dials nobody.
 
-mod connect;
 mod job;
+mod layers;
 mod place;
 mod resolve;
 
@@ -16,6 +16,7 @@ use crate::sources::Source;
 use crate::storages::Storage;
 use crate::stream::Compression;
 
+pub use crate::base::Group;
 pub use resolve::{Fetch, group_of, problems, resolve};
 
 /// Everything that a config asks for.
@@ -170,36 +171,6 @@ pub struct Place {
     pub shared: bool,
     /// Tells this folder from every other one: kind, address and `backup_dir`, hashed.
     pub fingerprint: String,
-}
-
-/// The groups that `start` knows by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Group {
-    /// `desc_files`, `inc_files`.
-    Files,
-    /// All kinds of databases.
-    Databases,
-    /// `external`, `command`.
-    External,
-}
-
-impl Group {
-    /// All groups in the order in which `all` runs them.
-    pub const ALL: [Self; 3] = [Self::Files, Self::Databases, Self::External];
-
-    /// Returns the word that `start` takes.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Files => "files",
-            Self::Databases => "databases",
-            Self::External => "external",
-        }
-    }
-
-    /// Returns the group of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.name() == name)
-    }
 }
 
 /// What is checked after an upload.

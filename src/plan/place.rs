@@ -1,11 +1,11 @@
 //! One storage of a job as a place with its layers and its rotation.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Node, PENDING, Problem, Problems, Size, Storage, raw};
-use crate::plan::resolve::is_absolute;
-use crate::plan::{Place, connect};
+use crate::base::PENDING;
+use crate::config::{self, Node, Problem, Problems, Size, Storage, raw};
+use crate::plan::Place;
+use crate::plan::layers::{Layers, layered};
 use crate::retention::{Policy, Rotation};
 
 /// What a storage takes from its job where it says nothing.
@@ -33,24 +33,20 @@ pub(crate) fn resolve(
         return None;
     }
     let (node, path, job) = (&storage.node, &storage.path, above.keys);
+    let section = storage.config.section();
+    let wrong = section.problems();
     let mut found = Problems::default();
+    found.extend(wrong.iter().filter_map(|wrong| config::blame(node, path, wrong)));
     let mut say = |key: &str, message: &str| {
         found.push(Problem::error(node.mark_of(key), path, message));
     };
-    let backup_dir: PathBuf = storage.local.backup_dir.components().collect();
-    if !is_absolute(&backup_dir) {
-        say("backup_dir", "`backup_dir` of a local storage must be an absolute path");
-    }
-    if backup_dir.components().any(|part| part.as_os_str() == "..") {
-        say("backup_dir", "`backup_dir` must not lead upwards (`..`)");
-    }
-    let location = backup_dir.display().to_string();
-    let fingerprint = fingerprint(KIND, &backup_dir);
+    let (kind, address) = (storage.kind.name, section.address());
+    let fingerprint = fingerprint(kind, &address);
     let twin = before.iter().any(|place| place.fingerprint == fingerprint);
-    if twin && location != PENDING {
+    if twin && !address.iter().any(|part| part.contains(PENDING)) {
         say("backup_dir", "another storage of this job stores in the same folder");
     }
-    let name = storage.common.name.clone().unwrap_or_else(|| free_name(KIND, before));
+    let name = storage.common.name.clone().unwrap_or_else(|| free_name(kind, before));
     if before.iter().any(|place| place.name == name) {
         say("name", "another storage of this job has the same name");
     }
@@ -61,19 +57,17 @@ pub(crate) fn resolve(
     let limits = [storage.common.limits, job.limits];
     let net = limits.into_iter().flatten().find_map(|limits| limits.net).or(above.net);
     let timeout = storage.common.timeout.or(job.timeout).map_or(TIMEOUT, |span| span.0);
-    let layers = connect::Layers {
+    let layers = Layers {
         name: &name,
         retries: storage.common.retries.or(job.retries).unwrap_or(RETRIES),
         timeout: Some(timeout).filter(|timeout| !timeout.is_zero()),
         bytes_per_sec: net.map(|net| net.0).filter(|net| *net > 0),
     };
-    let must_be_mounted = storage.local.must_be_mounted.unwrap_or(false);
-    let storage_itself = connect::local(&name, &backup_dir, must_be_mounted);
     Some(Place {
-        storage: connect::layered(storage_itself, &layers),
+        storage: layered(section.connect(&name), &layers),
         name,
-        kind: KIND,
-        location,
+        kind,
+        location: section.location(),
         policy,
         shared: storage.common.shared.unwrap_or(false),
         fingerprint,
@@ -153,15 +147,16 @@ fn free_name(kind: &str, before: &[Place]) -> String {
     names.find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// Tells a folder from every other one: 16 hex digits of a hash over kind and location.
-fn fingerprint(kind: &str, location: &Path) -> String {
+/// Tells a folder from every other one: 16 hex digits of a hash over kind and address.
+fn fingerprint(kind: &str, address: &[String]) -> String {
     let mut hash = blake3::Hasher::new();
-    hash.update(kind.as_bytes()).update(&[0]);
-    hash.update(std::os::unix::ffi::OsStrExt::as_bytes(location.as_os_str()));
+    hash.update(kind.as_bytes());
+    for part in address {
+        hash.update(&[0]).update(part.as_bytes());
+    }
     hash.finalize().to_hex()[..16].to_owned()
 }
 
-const KIND: &str = "local";
 const TIMEOUT: Duration = Duration::from_secs(300);
 const RETRIES: u32 = 3;
 const MIN_COPIES: u32 = 1;

@@ -4,10 +4,10 @@
 //! that job a broken one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{Config, Draft, Fetcher, Node, PENDING, Problem, Problems, raw};
+use crate::config::{self, Config, Draft, Fetcher, Node, Problem, Problems, raw};
 use crate::plan::job::{self, Common};
 use crate::plan::{Broken, Entry, Group, Main, Plan};
 
@@ -42,18 +42,7 @@ pub fn problems(config: &Config) -> Problems {
 
 /// Returns the group that jobs of a type run in.
 pub fn group_of(kind: &str) -> Option<Group> {
-    match kind {
-        "desc_files" | "inc_files" => Some(Group::Files),
-        "external" | "command" => Some(Group::External),
-        "mysql"
-        | "mysql_xtrabackup"
-        | "postgresql"
-        | "postgresql_basebackup"
-        | "mongodb"
-        | "redis"
-        | "sqlite" => Some(Group::Databases),
-        _ => None,
-    }
+    config::types().into_iter().find(|known| known.is_called(kind))?.group
 }
 
 struct Survey {
@@ -71,11 +60,12 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
     let main = raw.and_then(|raw| main(config.main(), raw, &mut problems));
     let stops = main.is_none() || problems.has_errors();
     let notes: Vec<String> = problems.notes().map(Problem::brief).collect();
+    let secret_env = config.env_names();
     let mut seen = Seen::default();
     let mut jobs = Vec::new();
     for index in 0..config.jobs().len() {
         let mut draft = config.draft(index);
-        let group = draft.kind().and_then(|kind| group_of(kind.name));
+        let group = draft.kind().and_then(|kind| kind.group);
         let wanted = match fetch {
             Fetch::Never => false,
             Fetch::All => true,
@@ -84,11 +74,10 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
         if wanted && !draft.is_off() {
             draft.fetch(&mut fetcher);
         }
-        let entry = entry(&mut draft, group, Common { net }, &mut seen);
+        let entry = entry(&mut draft, group, Common { net, secret_env: &secret_env }, &mut seen);
         problems.extend(draft.problems);
         jobs.push(entry);
     }
-    let secret_env = config.env_names();
     let plan = main.map(|main| Plan { main: Main { notes, ..main }, jobs, secret_env });
     Survey { plan, problems, stops }
 }
@@ -101,7 +90,7 @@ pub(crate) struct Seen {
     pub(crate) folders: HashMap<(String, Option<String>, String), (String, String)>,
 }
 
-fn entry(draft: &mut Draft, group: Option<Group>, common: Common, seen: &mut Seen) -> Entry {
+fn entry(draft: &mut Draft, group: Option<Group>, common: Common<'_>, seen: &mut Seen) -> Entry {
     check_name(draft, seen);
     let job = job::resolve(draft, group, common, seen);
     match job {
@@ -176,11 +165,6 @@ fn main(node: &Node, raw: raw::Main, problems: &mut Problems) -> Option<Main> {
         log_json: raw.log_format == Some(raw::LogFormat::Json),
         notes: Vec::new(),
     })
-}
-
-/// Tells whether a path leads to one place wherever the program is started.
-pub(crate) fn is_absolute(path: &Path) -> bool {
-    path.is_absolute() || path == Path::new(PENDING)
 }
 
 const RESERVED: [&str; 4] = ["all", "files", "databases", "external"];

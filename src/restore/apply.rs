@@ -97,7 +97,7 @@ pub enum Error {
 /// stays, and the error says that it must not be trusted.
 pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
     let mut tries = Vec::new();
-    for held in &choice.held {
+    for (number, held) in choice.held.iter().enumerate() {
         let again = How { overwrite: how.overwrite || !tries.is_empty(), ..how.clone() };
         match from_one(held, into, &again).await {
             Ok(restored) => {
@@ -106,7 +106,10 @@ pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Re
             Err(_) if how.cancel.is_cancelled() => return Err(Error::Cancelled),
             Err(error @ Error::NoMatch(_)) => return Err(error),
             Err(error) => {
-                warn!("'{}': {}", held.place.name, chain(&error));
+                if let Some(next) = choice.held.get(number + 1) {
+                    let (this, next) = (&held.place.name, &next.place.name);
+                    warn!("'{this}': {}; now from '{next}'", chain(&error));
+                }
                 tries.push(format!("'{}': {}", held.place.name, chain(&error)));
             }
         }

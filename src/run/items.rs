@@ -51,6 +51,9 @@ pub(crate) async fn of<'a>(job: &'a Job, env: &Env, report: &mut JobReport) -> V
             Err(error) => report.errors.push(chain(&error)),
         }
     }
+    if items.is_empty() && report.errors.is_empty() && !env.cancel.is_cancelled() {
+        report.errors.push("its sources name nothing that there is to back up".into());
+    }
     report.errors.iter().for_each(|problem| error!("{problem}"));
     report.notes.iter().for_each(|note| info!("{note}"));
     without_clashes(items, report)

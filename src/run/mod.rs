@@ -206,9 +206,6 @@ impl Run<'_> {
     async fn all_targets(&self, report: &mut JobReport) {
         let Scene { job, env, .. } = &self.scene;
         let items = items::of(job, env, report).await;
-        if items.is_empty() && report.errors.is_empty() {
-            report.warnings.push("its sources name nothing that exists today".into());
-        }
         let shelves = Shelf::claim_all(job, env, &self.journal).await;
         for item in &items {
             if env.cancel.is_cancelled() {

@@ -55,11 +55,12 @@ mod tests {
     use super::*;
     use crate::base::{Digest, Key, RunId};
     use crate::catalogue::{Manifest, Segment, survey};
-    use crate::storages::shelf::Shelf;
+    use crate::storages::Memory;
+    use crate::storages::layers::{Fault, Flaky};
 
     const FIRST: &str = "site/daily/site_2025-11-21_05-40-00.tar.zst";
 
-    fn shelf() -> (Shelf, Manifest) {
+    fn shelf() -> (Memory, Manifest) {
         let segment = |key: &str| Segment {
             key: Key::new(key).unwrap(),
             bytes: 1,
@@ -68,8 +69,8 @@ mod tests {
         let second = format!("{FIRST}.002");
         let segments = vec![segment(FIRST), segment(&second)];
         let manifest = Manifest { segments, ..crate::catalogue::sample() };
-        let shelf = Shelf::default().with(FIRST, "1", None).with(&second, "1", None);
-        (shelf.with(&format!("{FIRST}.manifest.json"), manifest.to_json(), None), manifest)
+        let shelf = Memory::default().with(FIRST, "1").with(&second, "1");
+        (shelf.with(&format!("{FIRST}.manifest.json"), manifest.to_json()), manifest)
     }
 
     fn journal(state: &tempfile::TempDir, run: &RunId) -> Journal {
@@ -80,7 +81,7 @@ mod tests {
     async fn a_copy_goes_with_all_its_objects_and_no_others() {
         let state = tempfile::tempdir().unwrap();
         let (shelf, manifest) = shelf();
-        let shelf = shelf.with(&format!("{FIRST}.notes"), "", None);
+        let shelf = shelf.with(&format!("{FIRST}.notes"), "");
         let stored = survey(&shelf, "").await.unwrap().copies.remove(0);
         let journal = journal(&state, &manifest.run);
         remove(&shelf, &stored, &journal, "fp", "offsite").await.unwrap();
@@ -94,11 +95,9 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let (shelf, mut manifest) = shelf();
         manifest.segments[1].key = Key::new("site/daily/precious").unwrap();
-        let shelf = shelf.with("site/daily/precious", "1", None).with(
-            &format!("{FIRST}.manifest.json"),
-            manifest.to_json(),
-            None,
-        );
+        let shelf = shelf
+            .with("site/daily/precious", "1")
+            .with(&format!("{FIRST}.manifest.json"), manifest.to_json());
         let before = shelf.keys();
         let stored = survey(&shelf, "").await.unwrap().copies.remove(0);
         let journal = journal(&state, &manifest.run);
@@ -112,10 +111,10 @@ mod tests {
         let (shelf, manifest) = shelf();
         let stored = survey(&shelf, "").await.unwrap().copies.remove(0);
         let dying = journal(&state, &manifest.run);
-        *shelf.down.lock().unwrap() = Some((Kind::Unavailable, "delete"));
-        remove(&shelf, &stored, &dying, "fp", "offsite").await.unwrap_err();
+        let flaky = Flaky::new(shelf.clone());
+        flaky.fail_each("delete", Some(Fault::Before(Kind::Unavailable)));
+        remove(&flaky, &stored, &dying, "fp", "offsite").await.unwrap_err();
         dying.finish().unwrap();
-        *shelf.down.lock().unwrap() = None;
         shelf.delete(&stored.manifest_key).await.unwrap();
         let place = crate::run::SweepPlace { fingerprint: "fp", storage: &shelf };
         let report = crate::run::sweep_dead(state.path(), &[place]).await.unwrap();

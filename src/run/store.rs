@@ -103,13 +103,17 @@ async fn fail_all(
     let own_faults_only = delivered.iter().all(|put| put.is_err() && !of_stream(put));
     let broken = delivered.iter().find(|put| of_stream(put)).and_then(|put| put.as_ref().err());
     let why = broken.map_or_else(|| chain(error), cause_of);
+    let common = match run.scene.env.cancel.is_cancelled() {
+        true => "interrupted",
+        false => "the source failed",
+    };
     for (due, put) in due.into_iter().zip(delivered) {
         let outcome = match put {
             Err(failure) if !failure.is_of_stream() => words(&due, &failure),
-            Err(_) => "the source failed".into(),
+            Err(_) => common.into(),
             Ok(pieces) => {
                 take_back(&due, pieces.keys(), run).await;
-                "the source failed".into()
+                common.into()
             }
         };
         report.places.push(PlaceReport { outcome: PlaceOutcome::Failed(outcome), ..due.report });

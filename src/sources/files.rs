@@ -14,12 +14,63 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::base::{text, untext};
-use crate::sources::{Error, Found, Kind, Result, Source, Target};
+use crate::base::{Wrong, text, untext};
+use crate::sources::{Error, Found, Kind, Result, Section, Setting, Source, Target};
 use crate::stream::{Payload, Tree};
 
 use excludes::Excludes;
+
+/// A source of `desc_files`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Patterns of absolute paths; each match is one artefact.
+    #[serde(default)]
+    pub target: Vec<String>,
+    /// Another spelling of `target`.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// Patterns of paths that are left out; relative ones begin at each target.
+    #[serde(default)]
+    pub excludes: Vec<String>,
+}
+
+impl Section for Config {
+    fn problems(&self) -> Vec<Wrong> {
+        if self.target.is_empty() && self.targets.is_empty() {
+            return vec![Wrong::new("target", "`target` is missing: the source names no path")];
+        }
+        let mut wrong = Vec::new();
+        for (key, globs) in [("target", &self.target), ("targets", &self.targets)] {
+            for (at, glob) in globs.iter().enumerate() {
+                let problem = match globs::parts(glob) {
+                    _ if !glob.starts_with('/') => format!("`{glob}` must be an absolute path"),
+                    Err(bad) => format!("{}: is not a usable glob: {}", bad.glob, bad.why),
+                    Ok(_) => continue,
+                };
+                wrong.push(Wrong::new(format!("{key}[{at}]"), problem));
+            }
+        }
+        for (at, glob) in self.excludes.iter().enumerate() {
+            if let Err(bad) = Excludes::new(std::slice::from_ref(glob)) {
+                let problem = format!("{}: is not a usable exclude: {}", bad.glob, bad.why);
+                wrong.push(Wrong::new(format!("excludes[{at}]"), problem));
+            }
+        }
+        wrong
+    }
+
+    fn wanted(&self) -> Vec<String> {
+        self.target.iter().chain(&self.targets).cloned().collect()
+    }
+
+    fn connect(&self, setting: &Setting<'_>) -> Result<Box<dyn Source>> {
+        Ok(Box::new(Files::new(setting.name, self.wanted(), &self.excludes)?))
+    }
+}
 
 /// Files and folders, by globs.
 pub struct Files {
@@ -36,27 +87,15 @@ struct FilesTree {
 }
 
 impl Files {
-    /// Takes the source's name and its globs and excludes as the config has them.
+    /// Takes the source's name and its globs and excludes as the config has them; a glob that
+    /// cannot be understood is a failed target later.
     ///
-    /// Errors: [`Kind::Other`] when there is no glob, or one that is not absolute or cannot be
-    /// understood.
-    pub fn new(name: Option<&str>, globs: Vec<String>, excludes: Vec<String>) -> Result<Self> {
-        let wrong = |subject: &str, problem: String| {
-            let subject = name.filter(|_| subject.is_empty()).unwrap_or(subject).to_owned();
-            Error { kind: Kind::Other, subject, problem, source: None }
-        };
-        if globs.is_empty() {
-            return Err(wrong("", "no target is given".to_owned()));
-        }
-        for glob in &globs {
-            if !glob.starts_with('/') {
-                return Err(wrong(glob, "a target must be an absolute path".to_owned()));
-            }
-            globs::parts(glob)
-                .map_err(|bad| wrong(&bad.glob, format!("is not a usable glob: {}", bad.why)))?;
-        }
-        let excludes = Excludes::new(&excludes)
-            .map_err(|bad| wrong(&bad.glob, format!("is not a usable exclude: {}", bad.why)))?;
+    /// Errors: an exclude that cannot be understood.
+    pub fn new(name: Option<&str>, globs: Vec<String>, excludes: &[String]) -> Result<Self> {
+        let excludes = Excludes::new(excludes).map_err(|bad| {
+            let problem = format!("is not a usable exclude: {}", bad.why);
+            failure(Kind::Other, &bad.glob, &problem, None)
+        })?;
         let (globs, excludes) = (globs.into(), Arc::new(excludes));
         Ok(Self { name: name.map(str::to_owned), globs, excludes })
     }

@@ -1,17 +1,71 @@
 //! Things that can be backed up: one trait, one file a kind, and the list of kinds.
 //!
-//! A source names its targets and opens them. It never meets a storage, a date or a rotation.
+//! A source names its targets and opens them. It never meets a storage, a date or a rotation. A
+//! new kind is its file with its `Config`, and four lines here: `mod`, variant, row and arm.
 
-mod files;
+/// Files and folders, whole.
+pub mod files;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::base::BoxError;
+use crate::base::{BoxError, Group, Plugin, Wrong};
 use crate::stream::Payload;
 
 pub use files::Files;
+
+/// A source as the config describes it: one variant a type, called as in [`Config::KINDS`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Config {
+    /// Files and folders, whole.
+    DescFiles(files::Config),
+}
+
+impl Config {
+    /// The types that are built, with their other spellings and the group they run in; one whose
+    /// keys stand on the job itself, without `sources`, is `.on_job()`.
+    pub const KINDS: &'static [Plugin] =
+        &[Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema)];
+
+    /// Returns what the type says of itself.
+    pub fn section(&self) -> &dyn Section {
+        match self {
+            Self::DescFiles(files) => files,
+        }
+    }
+}
+
+/// What the `Config` of a type says of itself: plain serde fields, spelled as in 2.x with
+/// aliases, without `flatten`, which would lose the places of keys. Doc comments are the schema's
+/// descriptions.
+pub trait Section {
+    /// Says what is wrong beyond the types of the values. What was not fetched is
+    /// [`crate::base::PENDING`]: only a check of several keys together must leave it out.
+    fn problems(&self) -> Vec<Wrong>;
+    /// Returns its targets as written: of two sources without a `name` that share one, both would
+    /// store it in the same folder.
+    fn wanted(&self) -> Vec<String>;
+    /// Makes the source; nothing is read or dialled before its first call.
+    ///
+    /// Errors: what only its construction can find, beyond [`Self::problems`].
+    fn connect(&self, setting: &Setting<'_>) -> Result<Box<dyn Source>>;
+}
+
+/// What a source is told of the job that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// The `name:` of the source.
+    pub name: Option<&'a str>,
+    /// Where temporary files go.
+    pub tmp_dir: &'a Path,
+    /// Environment variables that secrets came from: children must not inherit them.
+    pub secret_env: &'a BTreeSet<String>,
+}
 
 /// Something that can be backed up: a server, a set of folders, a script.
 #[async_trait]

@@ -20,7 +20,7 @@ pub struct Memory(Arc<Mutex<BTreeMap<String, Stored>>>);
 #[derive(Clone, Debug)]
 struct Stored {
     bytes: Bytes,
-    modified: Timestamp,
+    modified: Option<Timestamp>,
 }
 
 /// Helpers for tests, past the trait.
@@ -37,8 +37,15 @@ impl Memory {
 
     /// Puts an object there at once, or replaces it.
     pub fn poke(&self, key: &str, bytes: impl Into<Bytes>) {
-        let stored = Stored { bytes: bytes.into(), modified: Timestamp::now() };
+        let stored = Stored { bytes: bytes.into(), modified: Some(Timestamp::now()) };
         self.lock().insert(key.to_owned(), stored);
+    }
+
+    /// Pokes an object and returns the storage.
+    #[must_use]
+    pub fn with(self, key: &str, bytes: impl Into<Bytes>) -> Self {
+        self.poke(key, bytes);
+        self
     }
 
     /// Flips one bit of the byte at `at`; tells whether there is such a byte.
@@ -52,10 +59,11 @@ impl Memory {
         true
     }
 
-    /// Sets when an object was last changed; tells whether there is one.
-    pub fn set_modified(&self, key: &str, modified: Timestamp) -> bool {
+    /// Sets when an object was last changed, `None` for a storage that does not tell; tells
+    /// whether there is one.
+    pub fn set_modified(&self, key: &str, modified: impl Into<Option<Timestamp>>) -> bool {
         let mut objects = self.lock();
-        objects.get_mut(key).map(|stored| stored.modified = modified).is_some()
+        objects.get_mut(key).map(|stored| stored.modified = modified.into()).is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Stored>> {
@@ -74,7 +82,7 @@ impl Storage for Memory {
                 Err(error) => return Err(refuse(Kind::Body, "put", key, error)),
             }
         }
-        let stored = Stored { bytes: bytes.into(), modified: Timestamp::now() };
+        let stored = Stored { bytes: bytes.into(), modified: Some(Timestamp::now()) };
         let object = describe(key.as_str(), &stored)?;
         self.lock().insert(key.as_str().to_owned(), stored);
         Ok(object)
@@ -115,7 +123,7 @@ impl Storage for Memory {
 
 fn describe(key: &str, stored: &Stored) -> Result<Object> {
     let key = Key::new(key).map_err(|error| refuse(Kind::Other, "list", key, error))?;
-    Ok(Object { key, bytes: stored.bytes.len() as u64, modified: Some(stored.modified) })
+    Ok(Object { key, bytes: stored.bytes.len() as u64, modified: stored.modified })
 }
 
 fn refuse(

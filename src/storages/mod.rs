@@ -1,7 +1,8 @@
 //! Places that keep whole objects: one trait, one file a kind, and the list of kinds.
 //!
 //! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
-//! other rooms. Every storage and every layer keeps the promises of `contract.rs`.
+//! other rooms. Every storage and every layer keeps the promises of `contract.rs`. A new kind is
+//! its file with its `Config`, and four lines here: `mod`, variant, row and arm.
 
 /// What every storage and every layer promises, as a list that can be run.
 pub mod contract;
@@ -10,8 +11,6 @@ pub mod layers;
 /// A folder of this machine.
 pub mod local;
 mod memory;
-#[cfg(test)]
-pub(crate) mod shelf;
 
 use std::fmt;
 use std::ops::Range;
@@ -20,29 +19,57 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use crate::base::{BoxError, Key};
+use crate::base::{BoxError, Key, Plugin, Wrong};
 use crate::stream::ByteStream;
 
 pub use local::Local;
 pub use memory::Memory;
 
-/// A storage as the config describes it: one variant a kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A storage as the config describes it: one variant a kind, called as in [`Config::KINDS`].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Config {
     /// A folder of this machine.
     Local(local::Config),
+}
+
+impl Config {
+    /// The kinds that are built, with their other spellings.
+    pub const KINDS: &'static [Plugin] =
+        &[Plugin::storage("local", &[], local::Config::json_schema)];
+
+    /// Returns what the kind says of itself.
+    pub fn section(&self) -> &dyn Section {
+        match self {
+            Self::Local(local) => local,
+        }
+    }
+}
+
+/// What the `Config` of a kind says of itself: plain serde fields, spelled as in 2.x with
+/// aliases, without `flatten`, which would lose the places of keys. Doc comments are the schema's
+/// descriptions.
+pub trait Section {
+    /// Says what is wrong beyond the types of the values. What was not fetched is
+    /// [`crate::base::PENDING`]: only a check of several keys together must leave it out.
+    fn problems(&self) -> Vec<Wrong>;
+    /// Says where it stores, for people: a path or a URL without secrets.
+    fn location(&self) -> String;
+    /// Returns what tells its folder from every other one of its kind, defaults filled in.
+    fn address(&self) -> Vec<String>;
+    /// Makes the storage, rooted at `backup_dir`; nothing is dialled before its first call.
+    /// `name` stands in errors.
+    fn connect(&self, name: &str) -> Arc<dyn Storage>;
 }
 
 /// Makes the storage that `config` describes; nothing is dialled before its first call.
 ///
 /// `name` stands in errors.
 pub fn connect(name: &str, config: &Config) -> Arc<dyn Storage> {
-    match config {
-        Config::Local(local) => {
-            Arc::new(Local::new(name, &local.backup_dir, local.must_be_mounted))
-        }
-    }
+    config.section().connect(name)
 }
 
 /// A place that keeps whole objects under relative keys.

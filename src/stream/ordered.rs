@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc as std_mpsc};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
 
 use crate::stream::{Closed, Error, Feeder};
 
@@ -26,6 +25,9 @@ pub(super) struct Jobs {
 pub(super) struct Results(mpsc::Receiver<oneshot::Receiver<Outcome>>);
 
 /// Starts `workers` threads; each makes its step at its first job.
+///
+/// They are threads of their own: they wait for jobs as long as the stream lives, and would keep
+/// the runtime's pool from those who work for them.
 pub(super) fn pool(
     workers: usize,
     ahead: usize,
@@ -36,7 +38,9 @@ pub(super) fn pool(
     let (jobs, make) = (Arc::new(Mutex::new(jobs)), Arc::new(make));
     for _ in 0..workers {
         let (jobs, make) = (jobs.clone(), make.clone());
-        spawn_blocking(move || work(&jobs, &*make));
+        let name = std::thread::Builder::new().name("frames".to_owned());
+        // Without any thread the first job is refused, which breaks the stream.
+        name.spawn(move || work(&jobs, &*make)).ok();
     }
     (Jobs { order, queue }, Results(results))
 }

@@ -77,6 +77,20 @@ fn a_target_that_may_not_be_read_at_all_is_no_backup() {
 }
 
 #[test]
+fn without_the_right_to_give_files_away_their_content_comes_back() {
+    let bed = two_sites().tree("mine", &[]);
+    bed.run(["start"]);
+    fs::remove_dir_all(bed.path("state")).unwrap();
+    open_to_all(&bed, &["mine", "tmp", "home"]);
+    sh(&bed, "chmod -R a+rX store log");
+    let args = ["restore", "--to", bed.path("mine/out").to_str().unwrap(), "--target", "**/blog"]
+        .map(str::to_owned);
+    let ran = bed.finish(powerless(&bed, args)).noisy();
+    drop(ran.stdout_has("$DIR/www/blog restored from 'store'"));
+    assert_eq!(sh(&bed, "diff -r mine/out/$DIR/www/blog www/blog"), "");
+}
+
+#[test]
 fn a_storage_that_may_not_be_written_is_named() {
     let bed = two_sites().tree("store", &[]).tree("state", &[]).tree("log", &[]);
     open_to_all(&bed, &["state", "log", "tmp", "home"]);

@@ -106,19 +106,19 @@ fn a_job_that_is_off_may_store_nothing_and_may_need_what_is_not_built() {
     let blank = good_job("a", "    enable: no\n").replace("{days: 3}", "{days: ''}");
     let plan = Bed::job(&blank).plan();
     assert!(!whole(&plan, 0).enabled);
-    let mysql = good_job("a", "    enable: no\n").replace("desc_files", "mysql");
+    let mysql = good_job("a", "    enable: no\n").replace("desc_files", "command");
     let plan = Bed::job(&mysql).plan();
     assert!(matches!(&plan.jobs[0], Entry::Broken(broken) if !broken.enabled));
 }
 
 #[test]
 fn an_unbuilt_storage_that_is_off_breaks_nothing() {
-    let off = "    - {storage: ftp, enable: no, host: x}\n";
+    let off = "    - {storage: swift, enable: no, user: x}\n";
     let bed = Bed::job(&format!("{}{off}", good_job("a", "")));
     let plan = bed.plan();
     assert_eq!(whole(&plan, 0).places.len(), 1);
     assert!(whole(&plan, 0).notes[0].contains("not built"), "{:?}", whole(&plan, 0).notes);
-    assert!(bed.problems().starts_with("note: storage `ftp` is known"));
+    assert!(bed.problems().starts_with("note: storage `swift` is known"));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_relative_path_to_the_config_works() {
         std::path::Path::new("nxs-backup.conf.example"),
         nxs_backup::config::Trust::Anyone,
     );
-    assert_eq!(config.unwrap().jobs().len(), 1);
+    assert!(!config.unwrap().jobs().is_empty());
 }
 
 #[test]

@@ -233,6 +233,58 @@ async fn a_mounted_disk_keeps_every_promise() {
     contract::keeps_every_promise(&Local::new("disk", disk.path(), true)).await;
 }
 
+#[tokio::test]
+async fn a_bind_mount_is_a_mount_and_a_folder_in_it_is_not() {
+    let Some(disk) = Mount::new("size=8m") else { return };
+    let (from, to) = (disk.path().join("from"), disk.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    fs::create_dir(&to).unwrap();
+    let bind = Command::new("mount").arg("--bind").args([&from, &to]).status().unwrap();
+    assert!(bind.success());
+    let done = put(&Local::new("disk", &to, true), "a", b"x").await;
+    let inner = put(&Local::new("disk", &from, true), "a", b"x").await;
+    Command::new("umount").arg(&to).status().unwrap();
+    done.unwrap();
+    assert_eq!(inner.unwrap_err().kind, Kind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_put_that_broke_leaves_no_folders() {
+    let top = tempfile::tempdir().unwrap();
+    let storage = open(top.path());
+    put(&storage, "kept/file", b"x").await.unwrap();
+    for name in ["a/b/file", "kept/c/file"] {
+        let (feeder, body) = ByteStream::channel(1);
+        drop(feeder);
+        let error = storage.put(&key(name), body).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Body);
+    }
+    assert_eq!(everything(top.path()).len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_put_that_is_given_up_at_any_moment_leaves_nothing_or_the_whole() {
+    let top = tempfile::tempdir().unwrap();
+    let storage = open(top.path());
+    let mut whole = 0;
+    for round in 0..60 {
+        let chunks = vec![Ok(Bytes::from(vec![7; 100_000])); 5];
+        let body = ByteStream::from_stream(stream::iter(chunks));
+        let limit = std::time::Duration::from_micros(round * 100);
+        let name = format!("f{round}/x");
+        drop(tokio::time::timeout(limit, storage.put(&key(&name), body)).await);
+    }
+    for _ in 0..200 {
+        let found: Vec<_> = storage.list("").try_collect().await.unwrap();
+        whole = found.iter().filter(|object| object.bytes == 500_000).count();
+        if found.len() == whole && everything(top.path()).len() == 2 * whole {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{whole} whole objects and {:?}", everything(top.path()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_disk_is_said() {
     let Some(disk) = Mount::new("size=8m") else { return };

@@ -244,6 +244,21 @@ async fn another_server_that_finds_the_folder_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_job_goes_on_where_formerly_says_so_and_leaves_old_copies_alone_else() {
+    for (formerly, left) in [(vec!["dump".to_owned()], 3), (Vec::new(), 5)] {
+        let mut stage = Rehearsal::new(&["near"]);
+        for date in ["2026-11-14", "2026-11-15", "2026-11-16"] {
+            stage.on(date).run().await;
+        }
+        stage.job = ("nightly dump".into(), formerly);
+        for date in ["2026-11-17", "2026-11-18"] {
+            assert_eq!(stage.on(date).run().await.verdict(), Verdict::Done);
+        }
+        assert_eq!(stage.days("near").await.len(), left);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_long_stream_is_cut_into_segments_that_cat_joins() {
     let mut stage = Rehearsal::new(&["near"]);
     stage.split = Some(5 << 20);

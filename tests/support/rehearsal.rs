@@ -102,6 +102,8 @@ pub(crate) struct Rehearsal {
     pub(crate) split: Option<u64>,
     pub(crate) codec: Codec,
     pub(crate) server: String,
+    /// The job's name and the names that it had before.
+    pub(crate) job: (String, Vec<String>),
     pub(crate) cancel: Cancel,
 }
 
@@ -130,6 +132,7 @@ impl Rehearsal {
             split: None,
             codec: Codec::Zstd,
             server: "web1".into(),
+            job: ("dump".into(), Vec::new()),
             cancel: Cancel::default(),
         }
     }
@@ -168,11 +171,11 @@ impl Rehearsal {
             compression: self.codec.by_default(),
         };
         let job = Job {
-            name: "dump".into(),
+            name: self.job.0.clone(),
             kind: "command",
             group: Group::External,
             enabled: true,
-            formerly: Vec::new(),
+            formerly: self.job.1.clone(),
             sources: vec![source],
             places: self.stores.iter().map(place).collect(),
             verify: self.verify,

@@ -6,7 +6,8 @@ use super::*;
 use crate::base::{ArtefactId, Digest};
 use crate::catalogue::manifest::tests::sample;
 use crate::catalogue::{IndexRef, Segment};
-use crate::storages::shelf::Shelf;
+use crate::storages::Memory;
+use crate::storages::layers::{Fault, Flaky};
 
 /// A manifest whose artefact has two segments and an index.
 fn manifest(first: &str) -> Manifest {
@@ -25,12 +26,12 @@ fn manifest(first: &str) -> Manifest {
     }
 }
 
-fn stored(shelf: Shelf, first: &str) -> Shelf {
+fn stored(shelf: Memory, first: &str) -> Memory {
     shelf
-        .with(first, "12345", None)
-        .with(&format!("{first}.002"), "123", None)
-        .with(&format!("{first}.index.zst"), "1234", None)
-        .with(&format!("{first}.manifest.json"), manifest(first).to_json(), None)
+        .with(first, "12345")
+        .with(&format!("{first}.002"), "123")
+        .with(&format!("{first}.index.zst"), "1234")
+        .with(&format!("{first}.manifest.json"), manifest(first).to_json())
 }
 
 fn names(objects: &[Object]) -> Vec<&str> {
@@ -41,14 +42,14 @@ const FIRST: &str = "site/daily/site_2025-11-21_05-40-00.tar.zst";
 
 #[tokio::test]
 async fn everything_is_put_where_it_belongs() {
-    let shelf = stored(stored(Shelf::default(), FIRST), "db1/daily/db1_2025-11-20_05-40-00.sql")
-        .with("site/daily/site_2025-11-21_05-40.tar.gz", "2.x", None)
-        .with("site/daily/notes.txt", "", None)
-        .with(&format!("{FIRST}.003"), "beyond", None)
-        .with("site/daily/site_2025-11-19_05-40-00.tar.zst", "no manifest", None)
-        .with("site/daily/.nxs-partial.x.1", "", None)
-        .with("site/daily/.nxs-partial.x.manifest.json", "", None)
-        .with(MARKER, "{}", None);
+    let shelf = stored(stored(Memory::default(), FIRST), "db1/daily/db1_2025-11-20_05-40-00.sql")
+        .with("site/daily/site_2025-11-21_05-40.tar.gz", "2.x")
+        .with("site/daily/notes.txt", "")
+        .with(&format!("{FIRST}.003"), "beyond")
+        .with("site/daily/site_2025-11-19_05-40-00.tar.zst", "no manifest")
+        .with("site/daily/.nxs-partial.x.1", "")
+        .with("site/daily/.nxs-partial.x.manifest.json", "")
+        .with(MARKER, "{}");
     let survey = survey(&shelf, "").await.unwrap();
     assert_eq!(survey.copies.len(), 2);
     assert!(survey.copies.iter().all(|copy| copy.intact && copy.problem.is_none()));
@@ -66,9 +67,9 @@ async fn a_copy_is_whole_only_as_far_as_the_listing_bears_it_out() {
         (format!("{FIRST}.002"), None, "is missing"),
         (format!("{FIRST}.index.zst"), Some(""), "has 0 bytes"),
     ] {
-        let mut shelf = stored(Shelf::default(), FIRST);
+        let mut shelf = stored(Memory::default(), FIRST);
         match body {
-            Some(body) => shelf = shelf.with(&key, body, None),
+            Some(body) => shelf = shelf.with(&key, body),
             None => shelf.delete(&Key::new(key.as_str()).unwrap()).await.unwrap(),
         }
         let survey = survey(&shelf, "site/").await.unwrap();
@@ -86,13 +87,9 @@ async fn a_copied_or_planted_manifest_owns_nothing() {
     let mut planted = manifest(FIRST);
     planted.segments[1].key = Key::new(victim).unwrap();
     planted.segments[1].bytes = 5;
-    let shelf = stored(stored(Shelf::default(), victim), FIRST)
-        .with(&format!("{FIRST}.manifest.json"), planted.to_json(), None)
-        .with(
-            "copy/daily/a_2025-11-21_05-40-00.tar.manifest.json",
-            manifest(FIRST).to_json(),
-            None,
-        );
+    let shelf = stored(stored(Memory::default(), victim), FIRST)
+        .with(&format!("{FIRST}.manifest.json"), planted.to_json())
+        .with("copy/daily/a_2025-11-21_05-40-00.tar.manifest.json", manifest(FIRST).to_json());
     let survey = survey(&shelf, "").await.unwrap();
     let bad: Vec<&Stored> = survey.copies.iter().filter(|copy| !copy.intact).collect();
     assert_eq!(bad.len(), 2);
@@ -105,8 +102,8 @@ async fn a_copied_or_planted_manifest_owns_nothing() {
 #[tokio::test]
 async fn a_damaged_manifest_is_named_and_protects() {
     for damaged in [&b"{}"[..], b"", b"\xff", &vec![b' '; LARGEST + 1]] {
-        let shelf = stored(Shelf::default(), FIRST);
-        let shelf = shelf.with(&format!("{FIRST}.manifest.json"), damaged.to_vec(), None);
+        let shelf = stored(Memory::default(), FIRST);
+        let shelf = shelf.with(&format!("{FIRST}.manifest.json"), damaged.to_vec());
         let survey = survey(&shelf, "").await.unwrap();
         assert_eq!(survey.copies, []);
         assert_eq!(survey.damaged[0].0.as_str(), format!("{FIRST}.manifest.json"));
@@ -117,12 +114,12 @@ async fn a_damaged_manifest_is_named_and_protects() {
 #[tokio::test]
 async fn a_storage_that_goes_away_is_not_an_empty_storage() {
     for verb in ["list", "get"] {
-        let shelf = stored(Shelf::default(), FIRST);
-        *shelf.down.lock().unwrap() = Some((Kind::Unavailable, verb));
+        let shelf = Flaky::new(stored(Memory::default(), FIRST));
+        shelf.fail_each(verb, Some(Fault::Before(Kind::Unavailable)));
         assert!(survey(&shelf, "").await.is_err(), "{verb}");
     }
-    let shelf = stored(Shelf::default(), FIRST);
-    *shelf.down.lock().unwrap() = Some((Kind::Denied, "get"));
+    let shelf = Flaky::new(stored(Memory::default(), FIRST));
+    shelf.fail_each("get", Some(Fault::Before(Kind::Denied)));
     assert_eq!(survey(&shelf, "").await.unwrap().unread.len(), 1);
 }
 
@@ -144,10 +141,10 @@ async fn a_name_that_has_anything_is_never_used_again() {
         format!("{FIRST}.manifest.json"),
         Key::new(format!("{FIRST}.index.zst")).unwrap().partial("7").to_string(),
     ] {
-        let survey = survey(&Shelf::default().with(&left, "", None), "").await.unwrap();
+        let survey = survey(&Memory::default().with(&left, ""), "").await.unwrap();
         assert_eq!(free(&survey), "site_2025-11-21_05-40-00-2.tar.zst", "{left}");
     }
-    let other = Shelf::default().with(&format!("{FIRST}.notes"), "", None);
+    let other = Memory::default().with(&format!("{FIRST}.notes"), "");
     assert_eq!(free(&survey(&other, "").await.unwrap()), "site_2025-11-21_05-40-00.tar.zst");
 }
 
@@ -167,7 +164,7 @@ fn an_identity_is_server_job_source_and_target_with_their_former_names() {
 
 #[tokio::test]
 async fn a_thousand_manifests_are_read_at_once() {
-    let mut shelf = Shelf::default();
+    let mut shelf = Memory::default();
     for number in 0..1000 {
         let (day, month) = (number % 28 + 1, number / 28 % 12 + 1);
         let first = format!("site{number}/daily/site_2025-{month:02}-{day:02}_05-40-00.tar.zst");

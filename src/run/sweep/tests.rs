@@ -6,7 +6,8 @@ use super::*;
 use crate::base::RunId;
 use crate::catalogue::survey;
 use crate::run::Journal;
-use crate::storages::shelf::Shelf;
+use crate::storages::layers::{Fault, Flaky};
+use crate::storages::{Memory, Storage};
 
 const NAME: &str = "site/daily/site_2026-11-20_02-00-00.tar.zst";
 const OTHERS: [&str; 6] = [
@@ -38,15 +39,15 @@ async fn putting(journal: &Journal) {
 }
 
 /// A storage on which a run died while it put its third object, beside what others have there.
-fn littered() -> Shelf {
+fn littered() -> Memory {
     let ours = ["", ".002", ".index.zst"].map(|end| format!("{NAME}{end}"));
     let unfinished = key(&format!("{NAME}.manifest.json")).partial("7-1").to_string();
     let all = OTHERS.map(str::to_owned).into_iter().chain(ours).chain([unfinished]);
-    all.fold(Shelf::default(), |shelf, key| shelf.with(&key, "bytes", None))
+    all.fold(Memory::default(), |shelf, key| shelf.with(&key, "bytes"))
 }
 
-async fn sweep(state: &TempDir, shelf: &Shelf) -> SweepReport {
-    sweep_dead(state.path(), &[SweepPlace { fingerprint: "fp", storage: shelf }]).await.unwrap()
+async fn sweep(state: &TempDir, storage: &dyn Storage) -> SweepReport {
+    sweep_dead(state.path(), &[SweepPlace { fingerprint: "fp", storage }]).await.unwrap()
 }
 
 fn sorted(keys: &[&str]) -> Vec<String> {
@@ -88,7 +89,7 @@ async fn what_a_living_run_is_putting_stays() {
 #[tokio::test]
 async fn a_put_whose_manifest_stands_is_a_backup() {
     let (state, shelf) = (TempDir::new().unwrap(), littered());
-    let shelf = shelf.with(&format!("{NAME}.manifest.json"), "{", None);
+    let shelf = shelf.with(&format!("{NAME}.manifest.json"), "{");
     let dying = journal(&state);
     putting(&dying).await;
     drop(dying);
@@ -103,7 +104,7 @@ async fn a_deletion_is_completed_once_its_manifest_is_gone() {
     for begun in [false, true] {
         let (state, mut shelf) = (TempDir::new().unwrap(), littered());
         if !begun {
-            shelf = shelf.with(keys[0].as_str(), "{}", None);
+            shelf = shelf.with(keys[0].as_str(), "{}");
         }
         let before = shelf.keys();
         let dying = journal(&state);
@@ -125,11 +126,11 @@ async fn entries_wait_for_a_storage_that_is_down_or_out_of_the_config() {
     let elsewhere = sweep_dead(state.path(), &[]).await.unwrap();
     assert_eq!(elsewhere.waiting, ["offsite: not in the config"]);
     for verb in ["stat", "list", "delete"] {
-        *shelf.down.lock().unwrap() = Some((Kind::Unavailable, verb));
-        let report = sweep(&state, &shelf).await;
+        let flaky = Flaky::new(shelf.clone());
+        flaky.fail_each(verb, Some(Fault::Before(Kind::Unavailable)));
+        let report = sweep(&state, &flaky).await;
         assert_eq!((report.waiting.len(), report.removed.len()), (1, 0), "{report:?}");
     }
-    *shelf.down.lock().unwrap() = None;
     assert_eq!(sweep(&state, &shelf).await.removed.len(), 4);
     assert_eq!(journals(&state), 0);
 }
@@ -140,22 +141,25 @@ async fn where_listing_is_refused_every_object_is_asked_for() {
     let dying = journal(&state);
     putting(&dying).await;
     drop(dying);
-    *shelf.down.lock().unwrap() = Some((Kind::Denied, "list"));
-    sweep(&state, &shelf).await;
+    let flaky = Flaky::new(shelf.clone());
+    flaky.fail_each("list", Some(Fault::Before(Kind::Denied)));
+    sweep(&state, &flaky).await;
     let left = shelf.keys();
     assert!(OTHERS.iter().all(|other| left.contains(&(*other).to_owned())));
     assert_eq!(left.len(), OTHERS.len() + 1, "only the temporary name cannot be found: {left:?}");
 }
 
-fn aged(shelf: Shelf, key: &str, days: i64) -> Shelf {
+fn aged(shelf: Memory, key: &str, days: i64) -> Memory {
     let at = now().saturating_sub(days.days());
-    shelf.with(key, "bytes", Some(at.timestamp()))
+    let shelf = shelf.with(key, "bytes");
+    shelf.set_modified(key, at.timestamp());
+    shelf
 }
 
 #[tokio::test]
 async fn only_the_old_by_stamp_and_by_time_is_stale() {
     let old = "a/daily/a_2026-11-10_02-00-00.tar";
-    let mut shelf = Shelf::default();
+    let mut shelf = Memory::default();
     for (name, days) in [
         (old, 11),
         ("a/daily/a_2026-11-10_02-00-00.tar.index.zst", 11),
@@ -173,7 +177,9 @@ async fn only_the_old_by_stamp_and_by_time_is_stale() {
     ] {
         shelf = aged(shelf, name, days);
     }
-    shelf = shelf.with("g/daily/g_2026-11-10_02-00-00.tar", "no time", None);
+    let timeless = "g/daily/g_2026-11-10_02-00-00.tar";
+    shelf.poke(timeless, "no time");
+    shelf.set_modified(timeless, None);
     let survey = survey(&shelf, "").await.unwrap();
     let found = stale(&survey, &now());
     assert_eq!(found.len(), 1, "{found:?}");
@@ -187,8 +193,8 @@ async fn only_the_old_by_stamp_and_by_time_is_stale() {
 #[tokio::test]
 async fn what_became_a_backup_since_it_was_shown_stays() {
     let old = "a/daily/a_2026-11-10_02-00-00.tar";
-    let shelf = aged(Shelf::default(), old, 11);
+    let shelf = aged(Memory::default(), old, 11);
     let found = stale(&survey(&shelf, "").await.unwrap(), &now());
-    let shelf = shelf.with(&format!("{old}.manifest.json"), "{}", None);
+    let shelf = shelf.with(&format!("{old}.manifest.json"), "{}");
     assert_eq!((found.len(), remove_stale(&shelf, &found).await.unwrap().len()), (1, 0));
 }

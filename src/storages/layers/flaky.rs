@@ -48,6 +48,7 @@ struct State {
     calls: Vec<Call>,
     faults: BTreeMap<usize, Fault>,
     always: Option<Fault>,
+    verbs: BTreeMap<&'static str, Fault>,
     pause: Duration,
     read_only: bool,
 }
@@ -75,6 +76,15 @@ impl<S: Storage> Flaky<S> {
         self.lock().always = fault;
     }
 
+    /// Lets every call of `verb`, such as `delete`, fail from now on; `None` heals.
+    pub fn fail_each(&self, verb: &'static str, fault: Option<Fault>) {
+        let mut state = self.lock();
+        match fault {
+            Some(fault) => state.verbs.insert(verb, fault),
+            None => state.verbs.remove(verb),
+        };
+    }
+
     /// Lets every call wait before it begins.
     pub fn slow(&self, pause: Duration) {
         self.lock().pause = pause;
@@ -91,6 +101,7 @@ impl<S: Storage> Flaky<S> {
         state.calls.clear();
         state.faults.clear();
         state.always = None;
+        state.verbs.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -103,7 +114,8 @@ impl<S: Storage> Flaky<S> {
             let mut state = self.lock();
             state.calls.push(Call { verb, subject: subject.to_owned() });
             let number = state.calls.len();
-            let fault = state.faults.get(&number).copied().or(state.always);
+            let fault = state.faults.get(&number).or(state.verbs.get(verb)).copied();
+            let fault = fault.or(state.always);
             (fault, state.pause, state.read_only && matches!(verb, "put" | "delete"))
         };
         if !pause.is_zero() {

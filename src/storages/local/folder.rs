@@ -6,7 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{Mode, OFlags, fsync, mkdirat, open, openat, stat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, fsync, mkdirat, open, openat, stat,
+    statx,
+};
 use rustix::io::Errno;
 
 use crate::storages::Kind;
@@ -105,7 +108,7 @@ impl Root {
         }
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         match mkdirat(at, part, Mode::RWXU) {
-            Ok(()) => fsync(at)?,
+            Ok(()) => sync(at)?,
             Err(Errno::EXIST) => (),
             Err(error) => return Err(error),
         }
@@ -135,10 +138,26 @@ impl Root {
     }
 
     fn is_mounted(&self) -> Result<bool, Trouble> {
+        let own = statx(CWD, &self.path, AtFlags::empty(), StatxFlags::BASIC_STATS);
+        if let Ok(own) = own
+            && own.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+        {
+            return Ok(own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+        }
+        // A kernel before 5.8 does not tell; bind mounts of one file system are then not seen.
         let device = |path: &Path| stat(path).map_err(|error| Trouble::io(path, error));
         let (own, above) = (device(&self.path)?, device(&self.path.join(".."))?);
         let is_top = own.st_dev == above.st_dev && own.st_ino == above.st_ino;
         Ok(is_top || own.st_dev != above.st_dev)
+    }
+}
+
+/// Brings the names in a folder to the disk, where the file system can.
+pub(super) fn sync(folder: &OwnedFd) -> Result<(), Errno> {
+    match fsync(folder) {
+        // Some file servers flush files only.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        done => done,
     }
 }
 

@@ -12,7 +12,7 @@ mod read;
 mod write;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,8 +21,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use crate::base::Key;
-use crate::storages::{Error, Kind, Object, ObjectStream, Result, Storage};
+use crate::base::{Key, Wrong};
+use crate::storages::{Error, Kind, Object, ObjectStream, Result, Section, Storage};
 use crate::stream::ByteStream;
 
 use errors::Trouble;
@@ -32,12 +32,45 @@ use folder::Root;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The folder that holds the backups; it is made when it is missing.
+    /// The folder that holds the backups, as an absolute path; it is made when it is missing.
     pub backup_dir: PathBuf,
     /// Refuse to work unless `backup_dir` itself is a mount point: a disk that is not plugged in
     /// must not fill the system's own disk.
     #[serde(default)]
     pub must_be_mounted: bool,
+}
+
+impl Config {
+    /// The folder without doubled slashes and `.`.
+    fn folder(&self) -> PathBuf {
+        self.backup_dir.components().collect()
+    }
+}
+
+impl Section for Config {
+    fn problems(&self) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        if !self.backup_dir.is_absolute() {
+            let message = "`backup_dir` of a local storage must be an absolute path";
+            wrong.push(Wrong::new("backup_dir", message));
+        }
+        if self.backup_dir.components().any(|part| part == Component::ParentDir) {
+            wrong.push(Wrong::new("backup_dir", "`backup_dir` must not lead upwards (`..`)"));
+        }
+        wrong
+    }
+
+    fn location(&self) -> String {
+        self.folder().display().to_string()
+    }
+
+    fn address(&self) -> Vec<String> {
+        vec![self.location()]
+    }
+
+    fn connect(&self, name: &str) -> Arc<dyn Storage> {
+        Arc::new(Local::new(name, &self.folder(), self.must_be_mounted))
+    }
 }
 
 /// Objects as files below one folder. Clones share it.

@@ -7,14 +7,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, Mode, OFlags, fsync, openat, renameat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::base::{KIB, Key, MIB};
+use crate::storages::local::delete::remove_empty;
 use crate::storages::local::errors::Trouble;
-use crate::storages::local::folder::Root;
+use crate::storages::local::folder::{Root, sync};
 use crate::storages::local::read::describe;
 use crate::storages::{Kind, Object};
 use crate::stream::{ByteStream, Error, Feeder};
@@ -39,8 +40,13 @@ pub(super) fn start(root: Arc<Root>, key: Key) -> Putting {
     let thread = spawn_blocking(move || {
         let mut partial = Partial::create(&root, &key)?;
         begin.send(()).ok();
-        partial.fill(chunks)?;
-        partial.commit(&root, &gate)
+        let filled = partial.fill(chunks);
+        let done = filled.and_then(|()| partial.commit(&root, &gate));
+        if done.is_err() {
+            drop(partial);
+            remove_empty(&root, key.folder());
+        }
+        done
     });
     Putting { ready, feeder, thread, commit }
 }
@@ -150,7 +156,7 @@ impl Partial {
         self.file.sync_all().map_err(wrap)
     }
 
-    fn commit(mut self, root: &Root, gate: &AtomicU8) -> Result<Object, Trouble> {
+    fn commit(&mut self, root: &Root, gate: &AtomicU8) -> Result<Object, Trouble> {
         let wrap = |error: Errno| Trouble::io(&self.path, error);
         let object = describe(&self.key, &rustix::fs::fstat(&self.file).map_err(wrap)?);
         root.settle();
@@ -159,7 +165,7 @@ impl Partial {
         }
         let target = self.key.name();
         renameat(&self.folder, self.name.as_str(), &self.folder, target).map_err(wrap)?;
-        let synced = fsync(&self.folder).map_err(wrap);
+        let synced = sync(&self.folder).map_err(wrap);
         self.committed = true;
         synced.map(|()| object)
     }

@@ -1,0 +1,96 @@
+//! What a kind of source or storage says of itself to the config: its words, its schema, and what
+//! is wrong with a section beyond the types of its values.
+
+use schemars::{Schema, SchemaGenerator};
+
+use crate::base::Group;
+
+/// What stands for a value that lies elsewhere and was not fetched: an absolute path, so that it
+/// passes wherever text does.
+pub const PENDING: &str = "/not-fetched";
+
+/// A kind of job or storage that the config can name.
+#[derive(Clone, Copy, Debug)]
+pub struct Plugin {
+    /// Its name everywhere.
+    pub name: &'static str,
+    /// Other spellings.
+    pub aliases: &'static [&'static str],
+    /// The group that jobs of it run in; `None` for a storage.
+    pub group: Option<Group>,
+    /// Its keys stand on the job itself, which has no `sources`.
+    pub on_job: bool,
+    /// Describes its keys; `None` when it is known, but not built in this version.
+    pub schema: Option<MakeSchema>,
+}
+
+/// Makes the schema of a struct: its `json_schema`.
+pub type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
+
+impl Plugin {
+    /// Describes a kind of storage.
+    pub const fn storage(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        schema: MakeSchema,
+    ) -> Self {
+        Self { name, aliases, group: None, on_job: false, schema: Some(schema) }
+    }
+
+    /// Describes a kind of source.
+    pub const fn source(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        group: Group,
+        schema: MakeSchema,
+    ) -> Self {
+        Self { name, aliases, group: Some(group), on_job: false, schema: Some(schema) }
+    }
+
+    /// Says that its keys stand on the job itself, which has no `sources`.
+    #[must_use]
+    pub const fn on_job(mut self) -> Self {
+        self.on_job = true;
+        self
+    }
+
+    /// Names a kind that is known, but not built in this version.
+    pub const fn later(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        group: Option<Group>,
+    ) -> Self {
+        Self { name, aliases, group, on_job: false, schema: None }
+    }
+
+    /// Tells whether this version can do it.
+    pub fn is_built(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// Tells whether `word` names it.
+    pub fn is_called(&self, word: &str) -> bool {
+        self.words().any(|known| known == word)
+    }
+
+    /// Returns its name and then its other spellings.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+/// What is wrong with a section of the config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The key to blame: `backup_dir`, `connect.db_port`, `target[1]`.
+    pub key: String,
+    /// What is wrong: lower case, no final period, subject first.
+    pub message: String,
+}
+
+impl Wrong {
+    /// Blames `key`.
+    pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
