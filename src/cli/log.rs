@@ -2,10 +2,11 @@
 //! lines; and what a person sees on standard error.
 
 use std::fmt;
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use indicatif::MultiProgress;
 use tracing::field::{Field, Visit};
@@ -23,33 +24,68 @@ use crate::plan::Main;
 /// Keeps the log's writer alive; what is dropped with it is written first.
 #[must_use]
 pub(crate) struct LogGuard {
-    _worker: Option<WorkerGuard>,
-    /// Why there is no log file although one was asked for.
-    pub(crate) trouble: Option<String>,
+    worker: Option<WorkerGuard>,
+    /// Why lines that should stand in the log file do not.
+    trouble: Trouble,
+}
+
+/// The first thing that went wrong with the log file.
+type Trouble = Arc<OnceLock<String>>;
+
+impl LogGuard {
+    /// Writes what still waits and tells why the file lacks lines, if it does.
+    pub(crate) fn close(self) -> Option<String> {
+        drop(self.worker);
+        self.trouble.get().cloned()
+    }
+}
+
+/// The log file; a disk that fills up must not go unnoticed.
+struct LogFile {
+    file: File,
+    path: PathBuf,
+    trouble: Trouble,
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.file.write_all(line) {
+            Ok(()) => {}
+            Err(error) => note(&self.trouble, &self.path, &error),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn note(trouble: &Trouble, path: &Path, error: &io::Error) {
+    trouble.get_or_init(|| format!("{}: cannot be written as log file: {error}", path.display()));
 }
 
 /// Sets the log up for a verb that writes one; call once.
 pub(crate) fn init(main: &Main, globals: &Globals, bars: &MultiProgress) -> LogGuard {
-    let (file, worker, trouble) = match main.log_file.as_deref().map(|path| (path, open(path))) {
-        None => (None, None, None),
-        Some((_, Ok(file))) => {
+    let trouble = Trouble::default();
+    let (file, worker) = match main.log_file.as_deref().map(|path| (path, open(path))) {
+        None => (None, None),
+        Some((path, Ok(file))) => {
+            let file = LogFile { file, path: path.to_owned(), trouble: trouble.clone() };
             let (writer, worker) = NonBlockingBuilder::default().lossy(false).finish(file);
-            (
-                Some(Lines::new(Box::new(move || Box::new(writer.clone())), main.log_json)),
-                Some(worker),
-                None,
-            )
+            let sink = Box::new(move || Box::new(writer.clone()) as Box<dyn Write>);
+            (Some(Lines::new(sink, main.log_json)), Some(worker))
         }
         Some((path, Err(error))) => {
-            let trouble = format!("{}: cannot be written as log file: {error}", path.display());
-            (None, None, Some(trouble))
+            note(&trouble, path, &error);
+            (None, None)
         }
     };
     let has_file = file.is_some();
     let file = file.map(|lines| lines.with_filter(LevelFilter::INFO.max(verbosity(globals))));
     let screen = Lines::new(screen(bars.clone()), false).with_filter(on_screen(globals, has_file));
     tracing_subscriber::registry().with(file).with(screen).try_init().ok();
-    LogGuard { _worker: worker, trouble }
+    LogGuard { worker, trouble }
 }
 
 fn verbosity(globals: &Globals) -> LevelFilter {
@@ -70,7 +106,7 @@ fn on_screen(globals: &Globals, has_file: bool) -> LevelFilter {
     }
 }
 
-fn open(path: &Path) -> io::Result<std::fs::File> {
+fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     }

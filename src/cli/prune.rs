@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::base::{RunId, chain, display};
 use crate::catalogue::Stored;
 use crate::cli::args::{Globals, Prune, ScopeArgs};
-use crate::cli::failure::{Failure, NOTHING, PARTLY};
+use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::{list, output, setup};
 use crate::plan::{Entry, Place, Plan};
 use crate::restore::holdings::{self, Held, Holdings};
@@ -90,6 +90,7 @@ async fn prune(
     }
     let done = doomed.len() - failed.len();
     Ok(match failed.len() + holdings.troubles.len() {
+        _ if env.cancel.is_cancelled() => INTERRUPTED,
         0 => 0,
         _ if done > 0 || !rows.is_empty() => PARTLY,
         _ => NOTHING,

@@ -23,13 +23,12 @@ pub(crate) fn run(globals: &Globals, verb: &Jobs) -> Result<u8, Failure> {
     let mut report = setup::block_on(&env.cancel, work)?.inspect_err(|error| {
         tracing::error!("{}", crate::base::chain(error));
     })?;
-    report.errors.extend(log.trouble.clone());
+    report.errors.extend(log.close());
     if globals.json {
         output::json(&report);
     } else if !globals.quiet {
         print(&report, globals, plan.main.log_file.is_some());
     }
-    drop(log);
     Ok(exit_code(&report, &plan, &selection))
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::chain;
 use crate::cli::args::{Globals, Sweep};
-use crate::cli::failure::{Failure, NOTHING, PARTLY};
+use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::{output, setup};
 use crate::plan::Plan;
 use crate::report::Report;
@@ -49,6 +49,9 @@ async fn work(
         return Ok(trouble);
     }
     let failed = remove(&holdings, env).await;
+    if env.cancel.is_cancelled() {
+        return Ok(INTERRUPTED);
+    }
     failed.iter().for_each(|error| output::line(format!("not removed: {error}")));
     Ok(match failed.len() {
         0 => trouble,
@@ -70,6 +73,9 @@ async fn remove(holdings: &Holdings<'_>, env: &Env) -> Vec<String> {
     let now = env.clock.now();
     let mut failed = Vec::new();
     for holding in &holdings.found {
+        if env.cancel.is_cancelled() {
+            break;
+        }
         let stale = stale(&holding.survey, &now);
         match remove_stale(&*holding.place.storage, &stale).await {
             Ok(removed) => removed.iter().for_each(|key| output::line(format!("removed {key}"))),

@@ -41,7 +41,9 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
         true => output::json(&serde_json::json!({"copies": findings, "troubles": troubles})),
         false => print(&findings, &troubles, globals.quiet),
     }
-    drop(log);
+    if let Some(trouble) = log.close() {
+        tracing::warn!("{trouble}");
+    }
     // Whoever asks whether the backups are whole must hear that there are none.
     if findings.is_empty() && troubles.is_empty() && sample.is_none() {
         return Err(Failure::new(NOTHING, "there is no backup to verify"));

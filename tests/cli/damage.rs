@@ -86,6 +86,27 @@ fn an_artefact_in_the_place_of_another_of_the_same_size_is_found() {
 }
 
 #[test]
+fn two_artefacts_of_the_same_size_that_changed_places_are_found() {
+    let jobs = job("sites", "$DIR/www/*", &[local("store", "days: 3")]).replace("zstd", "none");
+    let bed = Bed::new().config(&config(&[jobs]));
+    let bed = bed.tree("www", &[("aaaa/page", "first"), ("bbbb/page", "other")]);
+    bed.run(["start"]);
+    let object =
+        |site: &str| bed.path(&format!("store/{site}/daily/{site}_2026-11-21_03-00-00.tar"));
+    let (a, b) = (fs::read(object("aaaa")).unwrap(), fs::read(object("bbbb")).unwrap());
+    assert_eq!(a.len(), b.len());
+    fs::write(object("aaaa"), b).unwrap();
+    fs::write(object("bbbb"), a).unwrap();
+    bed.run(["verify", "--quick"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+    bed.run(["verify", "--full"]).exit(1).stdout_has("2 copies looked at, 0 whole, 2 not").noisy();
+    let ran = bed.run(["restore", "--to", "out"]).exit(1).noisy();
+    drop(ran.stdout_has("sha256 of the stored bytes does not fit the manifest"));
+    let part = ["restore", "--to", "part", "--target", "**/aaaa", "--path", "**/page"];
+    let ran = bed.run(part).exit(1).noisy();
+    assert!(!ran.out().contains("restored from"), "{}", ran.out());
+}
+
+#[test]
 fn a_damaged_storage_does_not_hinder_a_restore_from_the_other() {
     let bed = stored_on(&["store", "zweit"]);
     let path = object(&bed, "");

@@ -77,6 +77,20 @@ fn a_target_that_may_not_be_read_at_all_is_no_backup() {
 }
 
 #[test]
+fn without_the_right_to_give_files_away_their_content_comes_back() {
+    let bed = two_sites().tree("mine", &[]);
+    bed.run(["start"]);
+    fs::remove_dir_all(bed.path("state")).unwrap();
+    open_to_all(&bed, &["mine", "tmp", "home"]);
+    sh(&bed, "chmod -R a+rX store log");
+    let args = ["restore", "--to", bed.path("mine/out").to_str().unwrap(), "--target", "**/blog"]
+        .map(str::to_owned);
+    let ran = bed.finish(powerless(&bed, args)).noisy();
+    drop(ran.stdout_has("$DIR/www/blog restored from 'store'"));
+    assert_eq!(sh(&bed, "diff -r mine/out/$DIR/www/blog www/blog"), "");
+}
+
+#[test]
 fn a_storage_that_may_not_be_written_is_named() {
     let bed = two_sites().tree("store", &[]).tree("state", &[]).tree("log", &[]);
     open_to_all(&bed, &["state", "log", "tmp", "home"]);
@@ -187,6 +201,59 @@ fn a_log_that_cannot_be_written_is_trouble_but_the_backup_is_made() {
     let ran = bed.run(["start"]).exit(3).noisy();
     drop(ran.stdout_has("nxs.log: cannot be written as log file").stdout_has("2 copies stored"));
     bed.run(["verify", "--full"]).stdout_has("2 copies looked at, 2 whole, 0 not").noisy();
+}
+
+#[test]
+fn a_log_on_a_full_disk_is_trouble_but_the_backup_is_made() {
+    let bed = two_sites();
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let log = bed.path("log/nxs.log");
+    let bed = bed.config(&text.replace(log.to_str().unwrap(), "/dev/full"));
+    let ran = bed.run(["start"]).exit(3).noisy();
+    drop(ran.stdout_has("/dev/full: cannot be written as log file").stdout_has("2 copies stored"));
+}
+
+#[test]
+fn a_state_folder_on_a_full_disk_begins_nothing_that_it_cannot_note() {
+    let bed = two_sites();
+    let Some(_disk) = Disk::mount(&bed, "state", "16k") else { return };
+    sh(&bed, "head -c 1M /dev/zero > state/ballast || true");
+    let ran = bed.run(["start"]).exit(1).noisy();
+    let said = ran.out().to_owned() + ran.err();
+    assert!(said.contains("No space left on device"), "{said}");
+    let objects = bed.files("store");
+    assert!(objects.iter().all(|name| name == ".nxs-backup.json"), "{objects:?}");
+    drop(ran);
+    fs::remove_file(bed.path("state/ballast")).unwrap();
+    drop(bed.run(["start"]).noisy());
+}
+
+#[test]
+fn a_pin_that_cannot_be_written_is_no_success() {
+    let bed = two_sites();
+    let Some(disk) = Disk::mount(&bed, "store", "1m") else { return };
+    bed.run(["start"]);
+    let id = crate::cli::id_of(&bed, "blog");
+    disk.lock();
+    bed.run(["pin", &id]).exit(1).stdout_has("not pinned: ").noisy();
+    disk.unlock();
+    bed.run(["verify", "--full"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+}
+
+#[test]
+fn a_marker_that_cannot_be_read_stops_the_storage_and_is_named() {
+    let mut bed = two_sites();
+    bed.run(["start"]);
+    let marker = fs::read(bed.path("store/.nxs-backup.json")).unwrap();
+    for bad in ["", "{", "[]", "{\"format\": 1}"] {
+        fs::write(bed.path("store/.nxs-backup.json"), bad).unwrap();
+        let ran = bed.run(["start"]).exit(1).noisy();
+        drop(ran.stdout_has(".nxs-backup.json"));
+    }
+    bed.run(["verify", "--full"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+    fs::write(bed.path("store/.nxs-backup.json"), marker).unwrap();
+    bed.now("2026-11-22T03:00:00+00:00[UTC]").run(["start"]);
+    is_clean(&mut bed, 4);
 }
 
 #[test]

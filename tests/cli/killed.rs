@@ -180,6 +180,29 @@ fn a_restore_can_be_stopped() {
 }
 
 #[test]
+fn a_prune_can_be_stopped() {
+    let with = |store: &str| config(&[job("sites", "$DIR/www/*", &[local("store", store)])]);
+    let (mut bed, mut day) = (Bed::new().config(&with("days: 30")), 0);
+    for site in 0..40 {
+        bed = bed.tree(&format!("www/site{site}"), &[("index.php", "<?php")]);
+    }
+    for _ in 0..3 {
+        tomorrow(&mut bed, &mut day);
+        drop(bed.run(["start"]).noisy());
+    }
+    bed = bed.config(&with("days: 1"));
+    let before = bed.files("store").len();
+    let mut run = begin(&bed, &["prune"]);
+    wait_until(|| bed.files("store").len() < before);
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    let code = run.wait().unwrap().code();
+    let left = bed.files("store").len();
+    assert_eq!(code, Some(if left == 1 + 3 * 40 { 0 } else { 130 }), "{left}");
+    assert!(bed.files("state/journal").is_empty());
+    only_whole_copies(&bed, 40);
+}
+
+#[test]
 fn a_run_that_waits_for_the_lock_can_be_stopped() {
     let mut bed = site(8);
     let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();

@@ -20,7 +20,7 @@ const ODD_TREE: &str = r#"
     mkfifo pipe
     long=$(printf 'n%.0s' $(seq 200)); mkdir -p "$long/$long"; echo m > "$long/$long/$long"
     truncate -s 3M sparse; printf end >> sparse; head -c 5000000 /dev/urandom > noise
-    chmod 600 plain/file; chmod 4755 plain/nothing; chmod 1777 empty; chmod 000 .hidden; chmod 2750 deep
+    chmod 600 plain/file; chmod 4755 plain/nothing; chmod 1777 empty; chmod 400 .hidden; chmod 2750 deep
     touch -d '1999-12-31 23:59:59.123456789Z' plain/nothing; touch -d '2033-05-18 03:33:20.5Z' noise
     touch -h -d '2001-02-03 04:05:06.7Z' link; touch -d '1975-01-01Z' deep/er; touch -d @0 empty
     chmod 500 locked
