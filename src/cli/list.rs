@@ -39,6 +39,8 @@ struct Listing<'a> {
     troubles: &'a [String],
     damaged: Vec<String>,
     foreign: usize,
+    /// Objects and bytes that have no manifest.
+    unfinished: (usize, u64),
 }
 
 /// Prints the listing.
@@ -66,6 +68,7 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
         backups: held.iter().map(row).collect(),
         troubles: &holdings.troubles,
         damaged: damaged(&holdings),
+        unfinished: unfinished(&holdings),
         foreign: holdings.found.iter().map(|holding| holding.survey.foreign.len()).sum(),
     };
     match globals.json {
@@ -112,6 +115,13 @@ fn newest<'a>(
         Err(NothingFound::None(_)) => Ok(Vec::new()),
         Err(error) => Err(Failure::nothing(&error)),
     }
+}
+
+fn unfinished(holdings: &Holdings<'_>) -> (usize, u64) {
+    let surveys = holdings.found.iter().map(|holding| &holding.survey);
+    let objects: Vec<_> =
+        surveys.flat_map(|survey| survey.partials.iter().chain(&survey.orphans)).collect();
+    (objects.len(), objects.iter().map(|object| object.bytes).sum())
 }
 
 fn damaged(holdings: &Holdings<'_>) -> Vec<String> {
@@ -185,6 +195,13 @@ fn print(listing: &Listing<'_>) {
         output::line(format!(
             "{}: {problem}",
             output::paint("warning", anstyle::AnsiColor::Yellow)
+        ));
+    }
+    if let (count @ 1.., bytes) = listing.unfinished {
+        output::line(format!(
+            "{count} objects ({}) have no manifest: being written, or left by a run that died; \
+             `sweep -n` names them",
+            output::size(bytes)
         ));
     }
     if listing.foreign > 0 {

@@ -12,6 +12,7 @@ use crate::run::{Preview, PreviewPlace, preview};
 /// Shows what would happen and returns the exit code that the faults seen so far would give.
 pub(crate) fn run(globals: &Globals, jobs: &[String]) -> Result<u8, Failure> {
     let (plan, selection) = setup::plan_for(globals, jobs)?;
+    setup::refuse_nothing(&plan, &selection)?;
     let quiet = Globals { quiet: globals.verbose == 0, ..globals.shallow() };
     let log =
         log::init(&Main { log_file: None, ..plan.main.clone() }, &quiet, &MultiProgress::new());

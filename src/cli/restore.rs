@@ -283,14 +283,14 @@ fn print(row: &Row, quiet: bool) {
         }
         None if quiet => {}
         None => output::line(format!(
-            "{} of {} ({}) restored from '{}' to {}: {} members, {}",
+            "{} restored from '{}' to {}: {} members, {}; the backup of {}, {}",
             row.target,
-            output::moment(row.started),
-            row.id,
             row.storage.as_deref().unwrap_or_default(),
             row.to,
             row.files,
-            output::size(row.bytes)
+            output::size(row.bytes),
+            output::moment(row.started),
+            row.id,
         )),
     }
 }

@@ -21,6 +21,19 @@ pub(crate) fn plan_for(globals: &Globals, words: &[String]) -> Result<(Plan, Sel
     Ok((plan, selection))
 }
 
+/// Refuses a run of nothing: an include that matches nothing must not look like a good night.
+pub(crate) fn refuse_nothing(plan: &Plan, selection: &Selection) -> Result<(), Failure> {
+    if !selection.entries(plan).is_empty() {
+        return Ok(());
+    }
+    let error = Failure::usage("there is no such job in the config, so nothing would be backed up");
+    let jobs = plan.jobs.len();
+    Err(match jobs {
+        0 => error.hint("It has no jobs at all: do the patterns of `jobs: !include [...]` match?"),
+        _ => error.hint("`nxs-backup plan` shows the jobs that there are."),
+    })
+}
+
 /// Makes what a run needs from outside.
 pub(crate) fn env(plan: &Plan, watcher: Arc<dyn Watcher>) -> Result<Env, Failure> {
     Ok(Env {

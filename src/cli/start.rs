@@ -15,6 +15,7 @@ pub(crate) fn run(globals: &Globals, verb: &Jobs) -> Result<u8, Failure> {
         return plan::run(globals, &verb.jobs);
     }
     let (plan, selection) = setup::plan_for(globals, &verb.jobs)?;
+    setup::refuse_nothing(&plan, &selection)?;
     let bars = MultiProgress::new();
     let log = log::init(&plan.main, globals, &bars);
     plan.main.notes.iter().for_each(|note| tracing::warn!("{note}"));

@@ -41,7 +41,10 @@ async fn work(
     let found = left_over(&holdings, env);
     match globals.json {
         true => output::json(&rows(&found)),
-        false => print(&found),
+        false => {
+            print(&found);
+            tell_of_young(&holdings, &found);
+        }
     }
     holdings.troubles.iter().for_each(|trouble| output::line(format!("not looked at: {trouble}")));
     let trouble = if holdings.troubles.is_empty() { 0 } else { PARTLY };
@@ -105,6 +108,23 @@ fn rows(found: &[(String, Stale)]) -> Vec<Row<'_>> {
         }));
     }
     rows
+}
+
+/// Names what has no manifest and is too young to be called left over: it may still be growing.
+fn tell_of_young(holdings: &Holdings<'_>, found: &[(String, Stale)]) {
+    let old = |key: &crate::base::Key| {
+        found.iter().any(|(_, stale)| stale.objects.iter().any(|object| object.key == *key))
+    };
+    for holding in &holdings.found {
+        let survey = &holding.survey;
+        for object in survey.partials.iter().chain(&survey.orphans).filter(|it| !old(&it.key)) {
+            let (place, key, size) = (&holding.place.name, &object.key, output::size(object.bytes));
+            output::line(format!(
+                "'{place}': {key} ({size}) has no manifest; it is left alone: the next run removes \
+                 it if a run of this host that died left it, `sweep` once it is over 7 days old"
+            ));
+        }
+    }
 }
 
 fn print(found: &[(String, Stale)]) {

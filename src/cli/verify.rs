@@ -39,7 +39,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     })?;
     match globals.json {
         true => output::json(&serde_json::json!({"copies": findings, "troubles": troubles})),
-        false => print(&findings, &troubles, globals.quiet),
+        false => print(&findings, &troubles, depth, globals.quiet),
     }
     if let Some(trouble) = log.close() {
         tracing::warn!("{trouble}");
@@ -84,7 +84,7 @@ fn is_in_sample(percent: f64) -> bool {
     (dice as f64) < percent * 100.0
 }
 
-fn print(findings: &[Finding], troubles: &[String], quiet: bool) {
+fn print(findings: &[Finding], troubles: &[String], depth: Depth, quiet: bool) {
     let mut table = output::table(&["job", "target", "storage", "copy", "problem"]);
     for finding in findings.iter().filter(|finding| finding.problem.is_some()) {
         let problem = finding.problem.as_deref().unwrap_or_default();
@@ -100,9 +100,10 @@ fn print(findings: &[Finding], troubles: &[String], quiet: bool) {
         return;
     }
     let bad = findings.iter().filter(|finding| finding.problem.is_some()).count();
-    output::line(format!(
-        "{} copies looked at, {} whole, {bad} not",
-        findings.len(),
-        findings.len() - bad
-    ));
+    let good = findings.len() - bad;
+    let whole = match depth {
+        Depth::Quick => "whole by their sizes (--full reads every byte)",
+        Depth::Full => "whole",
+    };
+    output::line(format!("{} copies looked at, {good} {whole}, {bad} not", findings.len()));
 }

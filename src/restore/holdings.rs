@@ -70,7 +70,8 @@ pub async fn look<'a>(plan: &'a Plan, selection: &Selection, scope: &Scope) -> H
     for answer in join_all(asked).await {
         match answer {
             Ok(holding) => {
-                holdings.troubles.extend(holding.of_others(&holdings.servers));
+                let others = scope.host.is_none().then(|| holding.of_others(&holdings.servers));
+                holdings.troubles.extend(others.flatten());
                 holdings.found.push(holding);
             }
             Err(error) => {

@@ -9,7 +9,7 @@ use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, Frames, Payload, Pending, compress};
+use crate::stream::{self, ByteStream, Frames, Payload, Pending, Tree, compress};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -48,6 +48,7 @@ impl Flow {
         let (raw, packed) = match item.source.source.open(&item.target).await? {
             Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
             Payload::Tree(tree) => {
+                own_copies_inside(&*tree, run)?;
                 let index = scratch(&run.scene.job.tmp_dir, id)?;
                 let cancel = run.scene.env.cancel.clone();
                 let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
@@ -89,6 +90,23 @@ fn scratch(tmp_dir: &Path, id: &ArtefactId) -> Result<IndexWriter, BoxError> {
         let tmp_dir = tmp_dir.display();
         format!("{tmp_dir}: no temporary file can be made there (see `tmp_dir`): {error}").into()
     })
+}
+
+/// Refuses a tree that holds the folder its own copies go to: each copy would hold all former ones.
+fn own_copies_inside(tree: &dyn Tree, run: &Run<'_>) -> Result<(), BoxError> {
+    let local = run.scene.job.places.iter().filter(|place| place.kind == "local");
+    for place in local {
+        let inside = Path::new(&place.location).starts_with(tree.stored_as());
+        if inside && !tree.excludes(place.location.as_bytes()) {
+            let (target, folder) = (tree.stored_as().display(), &place.location);
+            return Err(format!(
+                "the `backup_dir` {folder} of '{}' lies inside {target}: add it to `excludes`",
+                place.name
+            )
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Tells the watcher how many raw bytes went through.

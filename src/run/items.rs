@@ -79,7 +79,8 @@ fn without_clashes<'a>(items: Vec<Item<'a>>, report: &mut JobReport) -> Vec<Item
     }
     for (item, other) in bad {
         let problem = format!(
-            "would be stored in the same folder {:?} as {other}: give their sources a `name:` each",
+            "would be stored in the same folder {:?} as {other}: put them in sources of their own, \
+             each with a `name:`",
             item.names(None).folder()
         );
         error!("{}: {problem}", item.target.name);

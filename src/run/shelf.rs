@@ -9,7 +9,7 @@ use crate::catalogue::{MARKER, Names, manifest_key};
 use crate::catalogue::{Stored, Survey, identity_matches, survey};
 use crate::plan::{Job, Place};
 use crate::report::{PlaceOutcome, PlaceReport};
-use crate::retention::{self, Copy};
+use crate::retention::{self, Copy, Rotation};
 use crate::run::items::Item;
 use crate::run::memory;
 use crate::run::{Env, Journal, Scene, as_copy, stale};
@@ -107,10 +107,17 @@ impl<'a> Shelf<'a> {
         &self,
         names: &Names,
         scene: &Scene<'_>,
-        report: PlaceReport,
+        mut report: PlaceReport,
     ) -> Result<std::result::Result<Due<'a>, PlaceReport>> {
         let place = self.place;
         let state = &scene.env.state_dir;
+        if place.policy.rotation != Rotation::None {
+            report.warnings.push(
+                "it does not let itself be listed, so nothing is rotated there: give the right to \
+                 list, or say `rotation: none`"
+                    .into(),
+            );
+        }
         let Some(level) = memory::level(state, place, names, &scene.started) else {
             return Ok(Err(report.nothing_due()));
         };

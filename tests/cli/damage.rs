@@ -60,7 +60,7 @@ fn an_artefact_that_is_cut_short_is_found_without_reading_it() {
     for bytes in [0, 1, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..bytes]).unwrap();
         let ran = bed.run(["verify", "--quick"]).exit(1).noisy();
-        drop(ran.stdout_has("1 copies looked at, 0 whole, 1 not"));
+        drop(ran.stdout_has("1 copies looked at, 0 whole by their sizes"));
         bed.run(["list"]).stdout_has("DAMAGED");
         nothing_trusted_comes_back(&bed, &format!("out{bytes}"));
     }
@@ -97,7 +97,8 @@ fn two_artefacts_of_the_same_size_that_changed_places_are_found() {
     assert_eq!(a.len(), b.len());
     fs::write(object("aaaa"), b).unwrap();
     fs::write(object("bbbb"), a).unwrap();
-    bed.run(["verify", "--quick"]).stdout("2 copies looked at, 2 whole, 0 not\n");
+    bed.run(["verify", "--quick"])
+        .stdout("2 copies looked at, 2 whole by their sizes (--full reads every byte), 0 not\n");
     bed.run(["verify", "--full"]).exit(1).stdout_has("2 copies looked at, 0 whole, 2 not").noisy();
     let ran = bed.run(["restore", "--to", "out"]).exit(1).noisy();
     drop(ran.stdout_has("sha256 of the stored bytes does not fit the manifest"));
@@ -210,7 +211,8 @@ fn a_tree_comes_back_whole_without_its_index() {
 #[test]
 fn a_sample_is_a_share() {
     let bed = stored_on(&["store"]);
-    bed.run(["verify", "--sample", "0%"]).stdout("0 copies looked at, 0 whole, 0 not\n");
+    let none = "0 copies looked at, 0 whole by their sizes (--full reads every byte), 0 not\n";
+    bed.run(["verify", "--sample", "0%"]).stdout(none);
     bed.run(["verify", "--full", "--sample", "100%"])
         .stdout("1 copies looked at, 1 whole, 0 not\n");
     bed.run(["verify", "--full", "-q"]).stdout("");

@@ -42,9 +42,9 @@ fn two_targets_of_one_part_are_never_mixed() {
     let bed = bed.tree("a/html", &[("x", "a")]).tree("b/html", &[("x", "b")]);
     let ran = bed.run(["start"]).exit(3).noisy();
     let ran = ran.stdout_has("$DIR/a/html: would be stored in the same folder \"html/\"");
-    drop(ran.stdout_has("give their sources a `name:` each").stdout_has("1 copies stored"));
+    drop(ran.stdout_has("put them in sources of their own").stdout_has("1 copies stored"));
     assert!(!bed.path("store/html").exists() && bed.path("store/shop").exists());
-    bed.run(["plan"]).exit(3).stdout_has("give their sources a `name:` each").noisy();
+    bed.run(["plan"]).exit(3).stdout_has("put them in sources of their own").noisy();
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn the_folder_of_another_server_is_refused_until_it_is_shared() {
     let ran = bed.run(["start"]).exit(1).noisy();
     drop(ran.stdout_has("belongs to the server \"web1\"").stdout_has("`shared: yes`"));
     assert_eq!(bed.files("store"), before);
-    bed.run(["list"]).stdout_has("no backups yet");
+    drop(bed.run(["list"]).exit(3).stdout_has("no backups yet").stdout_has("`--host web1`"));
     bed.run(["list", "--host", "web1"]).stdout_has("$DIR/www/blog");
     bed.run(["restore", "--host", "web1", "--to", "out"]).stdout_has("$DIR/www/blog restored");
     let bed = bed.config(&other.replace("store: {", "shared: yes, store: {"));
@@ -179,4 +179,16 @@ fn a_storage_that_is_switched_off_gets_nothing() {
     let bed = two_sites().config(&config(&jobs));
     bed.run(["start"]);
     assert!(!bed.path("off").exists());
+}
+
+#[test]
+fn a_folder_of_copies_inside_its_own_target_is_refused_until_it_is_excluded() {
+    let bed =
+        two_sites().config(&config(&[job("site", "$DIR/www", &[local("www/store", "days: 3")])]));
+    let said = "lies inside $DIR/www: add it to `excludes`";
+    drop(bed.run(["start"]).exit(1).stdout_has(said).noisy());
+    assert_eq!(bed.files("www/store"), [".nxs-backup.json"]);
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let bed = bed.config(&text.replace("sources: [{", "sources: [{excludes: [store], "));
+    bed.run(["start"]);
 }

@@ -43,7 +43,17 @@ fn words_choose_the_jobs() {
     assert_eq!(stored(&["files"]), both);
     assert_eq!(stored(&["shop"]), ["shop"]);
     assert_eq!(stored(&["shop", "blog", "shop"]), both);
-    assert!(stored(&["databases"]).is_empty());
+}
+
+#[test]
+fn a_run_of_nothing_is_no_success() {
+    let storages = [local("store", "days: 3")];
+    let bed = two_sites().config(&config(&[job("blog", "$DIR/www/blog", &storages)]));
+    drop(bed.run(["start", "databases"]).exit(2).stderr_has("nothing would be backed up"));
+    let bed = bed.config(
+        "main: {server_name: web1, state_dir: $DIR/state}\njobs: !include [unmounted/*.conf]\n",
+    );
+    drop(bed.run(["start"]).exit(2).stderr_has("do the patterns of `jobs: !include"));
 }
 
 #[test]
