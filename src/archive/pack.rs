@@ -290,20 +290,16 @@ impl Packer {
     /// Notes a thing about which the system says nothing any more, or will not say it.
     pub(crate) fn lost(&mut self, path: &[u8], error: Errno) {
         match error {
-            Errno::NOENT | Errno::STALE => self.warnings.vanished.add(path, "is gone"),
+            Errno::NOENT => self.warnings.vanished.add(path, "is gone"),
             // Not a link any more when its target was asked for.
-            Errno::INVAL => self.warnings.changed.add(path, "was replaced and was left out"),
+            Errno::INVAL => self.warnings.unreadable.add(path, "was replaced and was left out"),
             error => self.warnings.unreadable.add(path, error),
         }
     }
 
     /// Notes something that is worth telling.
     pub(crate) fn note(&mut self, path: &[u8], what: &str) {
-        match self.warnings.notes.len() {
-            ..NOTES => self.warnings.notes.push(format!("{}: {what}", text(path))),
-            NOTES => self.warnings.notes.push("and more notes like these".to_owned()),
-            _ => {}
-        }
+        self.warnings.note(format!("{}: {what}", text(path)));
     }
 }
 
@@ -336,4 +332,3 @@ fn letter(kind: Kind) -> u8 {
 const WALKERS: usize = 3;
 /// Bytes between two words about progress.
 const TOLD: u64 = 4 << 20;
-const NOTES: usize = 1000;

@@ -113,7 +113,8 @@ impl Packer {
                 self.plain(walk, &meta)
             }
             Ok(_) => {
-                self.warnings.changed.add(walk.path(), "was replaced over and over; left out");
+                let why = "was replaced over and over; left out";
+                self.warnings.unreadable.add(walk.path(), why);
                 Ok(())
             }
             Err(error) => {

@@ -31,11 +31,13 @@ pub struct Noted {
 }
 
 impl Noted {
-    /// Adds one; after the first thousand only the count grows.
+    /// Adds one; after a thousand lines or 128 KiB only the count grows.
     pub fn add(&mut self, path: &[u8], reason: impl std::fmt::Display) {
         self.count += 1;
-        if self.first.len() < KEPT {
-            self.first.push(format!("{}: {reason}", crate::base::text(path)));
+        let line = format!("{}: {reason}", crate::base::text(path));
+        let bytes: usize = self.first.iter().map(String::len).sum();
+        if self.first.len() < KEPT && bytes + line.len() <= KEPT_BYTES {
+            self.first.push(line);
         }
     }
 
@@ -46,6 +48,14 @@ impl Noted {
 }
 
 impl Warnings {
+    /// Adds something worth telling, as far as there is room.
+    pub fn note(&mut self, line: String) {
+        let bytes: usize = self.notes.iter().map(String::len).sum();
+        if self.notes.len() < KEPT && bytes + line.len() <= KEPT_BYTES {
+            self.notes.push(line);
+        }
+    }
+
     /// Tells whether something that was asked for is missing.
     pub fn is_partial(&self) -> bool {
         !self.unreadable.is_empty()
@@ -58,3 +68,5 @@ impl Warnings {
 }
 
 const KEPT: usize = 1000;
+/// A manifest holds four such lists, and readers refuse one over 4 MiB.
+const KEPT_BYTES: usize = 128 * crate::base::KIB;

@@ -204,7 +204,11 @@ impl Manifest {
         if blake3::hash(said.as_bytes()).to_hex().as_str() != check {
             return Err(BadManifest::Damaged);
         }
-        Ok(serde_json::from_value(value)?)
+        let manifest: Self = serde_json::from_value(value)?;
+        if manifest.segments.is_empty() {
+            return Err(BadManifest::Damaged);
+        }
+        Ok(manifest)
     }
 
     /// Returns the run's start as the clock on the wall showed it.

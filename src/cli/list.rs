@@ -67,7 +67,7 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
     let listing = Listing {
         backups: held.iter().map(row).collect(),
         troubles: &holdings.troubles,
-        damaged: damaged(&holdings),
+        damaged: holdings.damaged(),
         unfinished: unfinished(&holdings),
         foreign: holdings.found.iter().map(|holding| holding.survey.foreign.len()).sum(),
     };
@@ -122,17 +122,6 @@ fn unfinished(holdings: &Holdings<'_>) -> (usize, u64) {
     let objects: Vec<_> =
         surveys.flat_map(|survey| survey.partials.iter().chain(&survey.orphans)).collect();
     (objects.len(), objects.iter().map(|object| object.bytes).sum())
-}
-
-fn damaged(holdings: &Holdings<'_>) -> Vec<String> {
-    let of_place = |holding: &holdings::Holding<'_>| {
-        let name = holding.place.name.clone();
-        let damaged = holding.survey.damaged.clone();
-        damaged
-            .into_iter()
-            .map(move |(key, problem)| format!("'{name}': the manifest {key} {problem}"))
-    };
-    holdings.found.iter().flat_map(of_place).collect()
 }
 
 fn row<'a>(held: &Held<'a>) -> Row<'a> {

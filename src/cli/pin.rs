@@ -15,6 +15,11 @@ pub(crate) fn run(globals: &Globals, verb: &OneId, pinned: bool) -> Result<u8, F
     let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
     let scope = list::scope(&verb.scope, &plan)?;
     setup::block_on(&env.cancel, async {
+        // A run must not rotate away what it saw before the pin.
+        let _lock = match globals.dry_run {
+            true => None,
+            false => Some(setup::lock(&plan.main, &env).await?),
+        };
         let holdings = holdings::look(&plan, &Selection::All, &scope).await;
         let held = show::by_id(&holdings, &verb.id)?;
         let mut failed = 0;

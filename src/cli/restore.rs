@@ -63,6 +63,9 @@ async fn restore(
         holdings.troubles.iter().fold(failure, |failure, trouble| failure.hint(trouble.clone()))
     })?;
     let left_out = jobs_without(verb, plan, selection, &choices);
+    // A copy that cannot be seen may be the one that was asked for.
+    let unseen = [holdings.troubles.clone(), holdings.damaged()].concat();
+    unseen.iter().for_each(|trouble| tracing::warn!("there may be younger copies: {trouble}"));
     choices.iter().flat_map(Choice::caveats).for_each(|caveat| tracing::warn!("{caveat}"));
     let how = How {
         paths: verb.paths.iter().map(|path| output::pattern(path)).collect(),
@@ -76,7 +79,8 @@ async fn restore(
         "-" => to_stdout(&choices, &how).await?,
         to => to_folders(globals, &choices, Path::new(to), &how).await?,
     };
-    Ok(if code == 0 && left_out { PARTLY } else { code })
+    let in_doubt = left_out || (verb.id.is_none() && !unseen.is_empty());
+    Ok(if code == 0 && in_doubt { PARTLY } else { code })
 }
 
 /// Tells of the jobs that were meant and have no backup, and whether there are any.

@@ -110,6 +110,15 @@ fn problems(job: &JobReport) {
         target.warnings.unreadable.first.iter().take(SHOWN).for_each(|file| {
             problem_line(of_job, &format!("could not be read: {}", crate::base::display(file)));
         });
+        for (noted, word) in [
+            (&target.warnings.changed, "changed while it was read"),
+            (&target.warnings.vanished, "vanished"),
+        ] {
+            if let Some(first) = noted.first.first() {
+                let (count, first) = (noted.count, crate::base::display(first));
+                warning_line(of_job, &format!("{name}: {count} files {word}, first {first}"));
+            }
+        }
         let more = target.warnings.unreadable.count.saturating_sub(SHOWN as u64);
         if more > 0 {
             say(&format!("{more} more could not be read: see `show ID`"));

@@ -26,15 +26,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
                 report(findings.last().expect("just pushed"));
             }
         }
-        let damaged = holdings.found.iter().flat_map(|holding| {
-            let place = &holding.place.name;
-            holding
-                .survey
-                .damaged
-                .iter()
-                .map(move |(key, why)| format!("'{place}': the manifest {key} {why}"))
-        });
-        let troubles: Vec<String> = holdings.troubles.iter().cloned().chain(damaged).collect();
+        let troubles = [holdings.troubles.clone(), holdings.damaged()].concat();
         (findings, troubles)
     })?;
     match globals.json {

@@ -120,7 +120,7 @@ impl Fetcher {
 
     /// Runs a command with a shell, in the folder of the config file.
     fn output(&self, line: &str, folder: PathBuf) -> Result<String, String> {
-        let wrong = |problem: String| format!("the command `{line}` {problem}");
+        let wrong = |problem: String| format!("the command {problem}");
         let mut command = Command::new("/bin/sh");
         command.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(Stdio::null()).process_group(0);

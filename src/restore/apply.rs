@@ -96,12 +96,18 @@ pub enum Error {
 /// Errors: [`Error::NoMatch`]; [`Error::EveryStorage`] with the reason of each: what an attempt has already written
 /// stays, and the error says that it must not be trusted.
 pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
-    let mut tries = Vec::new();
+    let (mut tries, mut strange) = (Vec::new(), false);
     for (number, held) in choice.held.iter().enumerate() {
         let again = How { overwrite: how.overwrite || !tries.is_empty(), ..how.clone() };
         match from_one(held, into, &again).await {
             Ok(restored) => {
-                return Ok(Restored { warnings: with(tries, restored.warnings), ..restored });
+                let warnings = with(tries, restored.warnings);
+                let mut failed = restored.failed;
+                if strange {
+                    let what = "files of another artefact may have come with the first try";
+                    failed.push(format!("{what}: restore into an empty folder to be sure"));
+                }
+                return Ok(Restored { warnings, failed, ..restored });
             }
             Err(_) if how.cancel.is_cancelled() => return Err(Error::Cancelled),
             Err(error @ Error::NoMatch(_)) => return Err(error),
@@ -110,6 +116,7 @@ pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Re
                     let (this, next) = (&held.place.name, &next.place.name);
                     warn!("'{this}': {}; now from '{next}'", chain(&error));
                 }
+                strange |= matches!(error, Error::Digest { .. });
                 tries.push(format!("'{}': {}", held.place.name, chain(&error)));
             }
         }

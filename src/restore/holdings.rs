@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use tracing::warn;
 
 use crate::base::chain;
 use crate::catalogue::{Stored, Survey, server_folder, survey};
@@ -74,10 +73,7 @@ pub async fn look<'a>(plan: &'a Plan, selection: &Selection, scope: &Scope) -> H
                 holdings.troubles.extend(others.flatten());
                 holdings.found.push(holding);
             }
-            Err(error) => {
-                warn!("{}", chain(&error));
-                holdings.troubles.push(chain(&error));
-            }
+            Err(error) => holdings.troubles.push(chain(&error)),
         }
     }
     holdings
@@ -115,6 +111,22 @@ async fn ask<'a>(
 }
 
 impl<'a> Holdings<'a> {
+    /// Names the manifests that are damaged or could not be read: each may be of a copy that is
+    /// then missing in every listing.
+    pub fn damaged(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for holding in &self.found {
+            let (place, survey) = (&holding.place.name, &holding.survey);
+            for (key, problem) in &survey.damaged {
+                lines.push(format!("'{place}': the manifest {key} {problem}"));
+            }
+            for (key, problem) in &survey.unread {
+                lines.push(format!("'{place}': the manifest {key} could not be read: {problem}"));
+            }
+        }
+        lines
+    }
+
     /// Gives every copy of the server that is meant, with the job it belongs to.
     pub fn copies(&self) -> impl Iterator<Item = Held<'_>> {
         self.found.iter().flat_map(|holding| {

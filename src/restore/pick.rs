@@ -82,7 +82,7 @@ pub fn pick<'a>(
     }
 }
 
-type Identity<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
+type Identity<'a> = (&'a str, Option<&'a str>, &'a str);
 
 fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>> {
     let mut copies: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
@@ -92,7 +92,8 @@ fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>>
             continue;
         }
         let job = held.job.map_or(manifest.job.as_str(), |job| &job.name);
-        let key = (&*manifest.server_name, job, manifest.source.as_deref(), &*manifest.target);
+        // The server is one, whatever it was called: look() gives no other's copies.
+        let key = (job, manifest.source.as_deref(), &*manifest.target);
         copies.entry(key).or_default().push(held);
     }
     copies.into_values().map(newest).collect()

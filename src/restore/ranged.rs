@@ -115,12 +115,16 @@ async fn bring(
     }
     let wanted: HashMap<Vec<u8>, Option<[u8; 16]>> =
         span.members.into_iter().map(|entry| (entry.path, entry.digest)).collect();
-    let meant = wanted.clone();
+    let (meant, count) = (wanted.clone(), wanted.len() as u64);
     let options = UnpackOptions {
         select: Some(Box::new(move |path| meant.contains_key(path))),
         ..options(held, how)
     };
     let done = unpack_part(held, reader, span.raw, into, options).await?;
+    if done.files + done.failed.count < count {
+        let found = done.files;
+        return Err(other(format!("only {found} of {count} members lie where the index says")));
+    }
     restored.add(done);
     check(wanted, into, strip(held, how)).await
 }
@@ -140,12 +144,22 @@ async fn bring_link(
             text(&link.path)
         )));
     };
-    let end = begin + link.size + HEADERS;
+    let data = match &link.link {
+        Some(path) => reader.find(path).await.map_err(other)?,
+        None => None,
+    };
+    let Some(data) = data else {
+        return Err(other(format!("the index does not name the data of {}", text(&link.path))));
+    };
+    let end = begin + data.size + HEADERS;
     let options =
         UnpackOptions { rename: Some(link.path.clone()), members: Some(1), ..options(held, how) };
     let done = unpack_part(held, reader, begin..end.min(reader.raw_bytes()), into, options).await?;
+    if done.files + done.failed.count == 0 {
+        return Err(other(format!("{} does not lie where the index says", text(&link.path))));
+    }
     restored.add(done);
-    check(HashMap::from([(link.path, link.digest)]), into, strip(held, how)).await
+    check(HashMap::from([(link.path, data.digest)]), into, strip(held, how)).await
 }
 
 /// More than the headers of one member can take, its attributes included.

@@ -181,7 +181,7 @@ async fn seal_steps(
         let found = format!("{stored} bytes of {}", manifest.stored_bytes);
         return Err(Failure::Check { key: due.key.clone(), found });
     }
-    check(&*due.place.storage, &manifest.segments, run.scene.job.verify).await?;
+    check_or_stop(due, &manifest.segments, run).await?;
     if let Some(index) = index {
         manifest.index = Some(put_index(due, index, run).await?);
     }
@@ -192,6 +192,14 @@ async fn seal_steps(
     let index = manifest.index.as_ref().map(|index| &index.key);
     settle(due, segments.chain(index).chain([&due.manifest_key]), run);
     Ok(())
+}
+
+/// Checks as the job asks, unless somebody asks to stop.
+async fn check_or_stop(due: &Due<'_>, segments: &[Segment], run: &Run<'_>) -> Result<(), Failure> {
+    tokio::select! {
+        checked = check(&*due.place.storage, segments, run.scene.job.verify) => checked,
+        () = run.scene.env.cancel.cancelled() => Err(Failure::Cancelled),
+    }
 }
 
 /// Notes that nothing of these objects is open any more. Where that cannot be written, the next
@@ -216,7 +224,7 @@ async fn put_index(due: &Due<'_>, index: &IndexFile, run: &Run<'_>) -> Result<In
         return Err(Failure::Check { key, found });
     }
     let segment = Segment { key: key.clone(), bytes, sha256: sha256.clone() };
-    check(&*due.place.storage, &[segment], run.scene.job.verify).await?;
+    check_or_stop(due, &[segment], run).await?;
     Ok(IndexRef { key, bytes, sha256, last_frame: index.last_frame })
 }
 

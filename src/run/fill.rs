@@ -5,9 +5,9 @@ use tracing::info;
 use crate::base::chain;
 use crate::catalogue::joined;
 use crate::run::Run;
-use crate::run::deliver::put_segments;
+use crate::run::deliver::{Failure, put_segments, take_back};
 use crate::run::store::{Artefact, Sealed, seal_pieces};
-use crate::stream::stoppable;
+use crate::stream::{sha256, stoppable};
 
 /// Tries once for every storage that failed while another holds the artefact.
 pub(crate) async fn fill(run: &Run<'_>, artefact: &Artefact, sealed: &mut [Sealed<'_>]) {
@@ -23,7 +23,14 @@ pub(crate) async fn fill(run: &Run<'_>, artefact: &Artefact, sealed: &mut [Seale
         let copied = async {
             let stream = joined(&from.storage, &manifest.segments);
             let stream = stoppable(stream, &run.scene.env.cancel);
+            let (stream, sha256) = sha256(stream);
             let pieces = put_segments(due, stream, run).await?;
+            let (found, wanted) = (sha256.get().await?, &artefact.manifest.sha256);
+            if found != *wanted {
+                take_back(due, pieces.keys(), run).await;
+                let found = format!("other bytes on '{}': sha256 {found}, not {wanted}", from.name);
+                return Err(Failure::Check { key: due.key.clone(), found });
+            }
             seal_pieces(run, due, pieces, artefact).await
         };
         match copied.await {

@@ -209,7 +209,9 @@ impl Run<'_> {
         let shelves = Shelf::claim_all(job, env, &self.journal).await;
         for item in &items {
             if env.cancel.is_cancelled() {
-                return;
+                let left = items.len() + 1 - item.number;
+                let problem = format!("stopped with {left} targets not yet tried");
+                return report.errors.push(problem);
             }
             let stored = store::store(self, item, &shelves).await;
             tell(&stored);
@@ -226,6 +228,14 @@ fn tell(report: &crate::report::TargetReport) {
     let unreadable = report.warnings.unreadable.count;
     if unreadable > 0 {
         error!("{target}: {unreadable} files could not be read; the copy is partial");
+    }
+    let warnings = &report.warnings;
+    for (noted, word) in
+        [(&warnings.changed, "changed while they were read"), (&warnings.vanished, "vanished")]
+    {
+        if !noted.is_empty() {
+            warn!("{target}: {} files {word}: `show` names them", noted.count);
+        }
     }
     for place in &report.places {
         match &place.outcome {

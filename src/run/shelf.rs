@@ -34,6 +34,8 @@ pub(crate) struct Due<'a> {
     pub(crate) stored: Vec<Stored>,
     /// Whether the storage let itself be listed.
     pub(crate) listed: bool,
+    /// What there was before this run removed anything: a new copy is measured against it.
+    pub(crate) before: Vec<Copy>,
     /// The guard that kept rotation from making room, in words.
     pub(crate) held: Option<String>,
     pub(crate) report: PlaceReport,
@@ -99,8 +101,17 @@ impl<'a> Shelf<'a> {
         };
         let key = survey.free_key(&names, level, scene.started.datetime());
         let manifest_key = manifest_key(&key);
-        let stored = survey.copies;
-        Ok(Ok(Due { place, level, key, manifest_key, stored, listed: true, held: None, report }))
+        Ok(Ok(Due {
+            place,
+            level,
+            key,
+            manifest_key,
+            stored: survey.copies,
+            listed: true,
+            before: copies,
+            held: None,
+            report,
+        }))
     }
 
     async fn look_unlisted(
@@ -130,6 +141,7 @@ impl<'a> Shelf<'a> {
             manifest_key,
             stored: Vec::new(),
             listed: false,
+            before: Vec::new(),
             held: None,
             report,
         }))
@@ -295,6 +307,14 @@ impl PlaceReport {
         for stored in survey.copies.iter().filter(|stored| !stored.intact) {
             let problem = stored.problem.as_deref().unwrap_or("its objects are not as it says");
             self.warnings.push(format!("{} counts for nothing: {problem}", stored.manifest_key));
+        }
+        for copy in
+            survey.copies.iter().filter_map(as_copy).filter(|it| it.is_future(&scene.started))
+        {
+            let (id, day) = (copy.id, copy.day);
+            self.warnings.push(format!(
+                "{id} is dated in the future ({day}): it is kept and counts for nothing"
+            ));
         }
         for stale in stale(survey, &scene.started) {
             let (count, artefact) = (stale.objects.len(), stale.artefact);

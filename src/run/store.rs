@@ -78,8 +78,19 @@ async fn store_due(
         Ok(facts) => facts,
         Err(error) => return fail_all(run, due, delivered, &error, report).await,
     };
-    let sealed = Artefact::of(run, item, id, facts)
-        .map_err(|error| spread(&mut due, report, chain(&*error)))?;
+    let sealed = match Artefact::of(run, item, id, facts) {
+        Ok(sealed) => sealed,
+        Err(error) => {
+            for (due, put) in due.iter().zip(delivered) {
+                if let Ok(pieces) = put {
+                    take_back(due, pieces.keys(), run).await;
+                }
+            }
+            let tmp_dir = run.scene.job.tmp_dir.display();
+            let why = format!("the index could not be finished in {tmp_dir}: {}", chain(&*error));
+            return Err(spread(&mut due, report, why));
+        }
+    };
     report.raw_bytes = Some(sealed.manifest.raw_bytes);
     report.files = sealed.manifest.files;
     report.warnings = sealed.manifest.warnings.clone();
@@ -269,11 +280,11 @@ pub(crate) async fn seal_pieces(
     pieces: Pieces,
     artefact: &Artefact,
 ) -> Result<Box<Manifest>, Failure> {
-    let copies: Vec<_> = due.stored.iter().filter_map(as_copy).collect();
+    let raw_bytes = artefact.manifest.raw_bytes;
     let mut manifest = Box::new(Manifest {
         level: due.level.folder().into(),
         policy: serde_json::to_value(due.place.policy).unwrap_or_default(),
-        shrunken: retention::is_shrunken(&copies, artefact.manifest.raw_bytes, &run.scene.started),
+        shrunken: retention::is_shrunken(&due.before, raw_bytes, &run.scene.started),
         segments: pieces.into_segments(&artefact.manifest.sha256).await?,
         ..artefact.manifest.clone()
     });

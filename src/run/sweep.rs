@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, ToSpan, Zoned};
 
 use crate::base::{Key, chain};
@@ -65,6 +65,9 @@ pub async fn sweep_dead(state_dir: &Path, places: &[SweepPlace<'_>]) -> io::Resu
                 report.waiting.push(format!("{}: not in the config", open.place_name()));
                 continue;
             };
+            if is_empty(place.storage).await {
+                continue;
+            }
             match clear(place.storage, &open, &mut report).await {
                 Ok(()) => journal.settle(&open)?,
                 Err(error) => report.waiting.push(chain(&error)),
@@ -116,6 +119,11 @@ pub async fn remove_stale(storage: &dyn Storage, stale: &[Stale]) -> Result<Vec<
         }
     }
     Ok(removed)
+}
+
+/// An empty folder may be the mount point of a disk that is away: what lies on that can wait.
+async fn is_empty(storage: &dyn Storage) -> bool {
+    storage.list("").next().await.is_none()
 }
 
 /// Settles one entry of a journal on its storage.

@@ -180,6 +180,13 @@ fn add(glob: &str, path: PathBuf, excludes: &Excludes, found: &mut Found) {
         found.notes.push(format!("{name}: left out by the exclude {by:?}"));
         return;
     }
+    if path.is_symlink() && !path.exists() {
+        let problem = "is a link that leads nowhere: is its disk mounted?";
+        return found.failed.push(failure(Kind::NotFound, &name, problem, None));
+    }
+    if path.is_symlink() && path.is_file() {
+        found.notes.push(format!("{name}: is a link to a file; only the link itself is stored"));
+    }
     if path.is_symlink() && path.is_dir() {
         found.notes.push(format!("{name}: is a link to a folder; the folder is followed"));
     }

@@ -125,7 +125,7 @@ fn a_damaged_storage_does_not_hinder_a_restore_from_the_other() {
     fs::remove_dir_all(bed.path("store")).unwrap();
     bed.run(["restore", "--to", "d"]).stdout_has("restored from 'zweit'").noisy();
     fs::write(bed.path("store"), "").unwrap();
-    bed.run(["restore", "--to", "e"]).stdout_has("restored from 'zweit'").noisy();
+    bed.run(["restore", "--to", "e"]).exit(3).stdout_has("restored from 'zweit'").noisy();
     let ran = bed.run(["verify", "--full"]).exit(3).noisy();
     drop(ran.stdout_has("1 copies looked at, 1 whole, 0 not"));
 }

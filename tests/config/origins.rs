@@ -130,7 +130,7 @@ fn fetched_values_never_stand_in_errors() {
         assert!(said.replace("printf hunter2", "").find("hunter2").is_none(), "{said}");
     }
     let said = broken(&Bed::job(&good_job("a", "    tmp_dir: !cmd \"exit 3\"\n")).plan(), 0);
-    assert!(said.contains("the command `exit 3` failed (exit status: 3)"), "{said}");
+    assert!(said.contains("the command failed (exit status: 3)"), "{said}");
 }
 
 #[test]
