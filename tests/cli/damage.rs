@@ -227,3 +227,17 @@ fn nothing_to_verify_is_no_success() {
     fs::remove_dir_all(bed.path("store")).unwrap();
     bed.run(["verify"]).exit(1).stderr_has("there is no backup to verify").noisy();
 }
+
+#[test]
+fn a_younger_copy_that_cannot_be_read_is_said_and_the_restore_is_no_full_success() {
+    let mut bed = stored_on(&["store"]);
+    bed.now("2026-11-22T03:00:00+00:00[UTC]").run(["start"]);
+    let newest = bed
+        .files("store")
+        .into_iter()
+        .rfind(|name| name.contains("2026-11-22") && name.ends_with(".manifest.json"));
+    fs::write(bed.path("store").join(newest.unwrap()), "{}").unwrap();
+    let ran = bed.run(["restore", "--to", "out"]).exit(3);
+    drop(ran.stderr_has("there may be younger copies").stdout_has("2026-11-21 03:00:00"));
+    drop(bed.run(["verify", "--full"]).exit(3).stdout_has("is damaged").noisy());
+}

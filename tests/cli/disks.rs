@@ -268,3 +268,10 @@ fn a_missing_folder_for_temporary_files_is_made_or_named() {
     drop(ran.stdout_has("$DIR/file/tmp: no temporary file can be made there"));
     assert_eq!(bed.files("store"), [".nxs-backup.json"]);
 }
+
+#[test]
+fn a_target_that_is_a_link_to_nowhere_is_a_failure() {
+    let bed = Bed::new().config(&config(&[job("site", "$DIR/www", &[local("store", "days: 3")])]));
+    std::os::unix::fs::symlink(bed.path("unmounted"), bed.path("www")).unwrap();
+    drop(bed.run(["start"]).exit(1).stdout_has("is a link that leads nowhere").noisy());
+}

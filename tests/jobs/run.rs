@@ -1,11 +1,16 @@
 //! Whole runs: what is isolated from what, what is left behind, what rotation dares.
 
-use nxs_backup::plan::{Require, Verify};
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nxs_backup::base::Key;
+use nxs_backup::plan::{Entry, Require, Verify};
 use nxs_backup::report::Verdict;
 use nxs_backup::retention::Rotation;
-use nxs_backup::run::preview;
-use nxs_backup::storages::Kind;
+use nxs_backup::run::{Selection, preview, start};
 use nxs_backup::storages::layers::Fault;
+use nxs_backup::storages::{self, Kind, Memory, Object, ObjectStream, Storage};
 use nxs_backup::stream::{ByteStream, Codec, decompress};
 
 use crate::support::rehearsal::{Rehearsal, Says, failures};
@@ -309,6 +314,50 @@ async fn a_wish_to_stop_ends_the_run_without_leftovers() {
     let report = stage.run().await;
     assert_eq!(report.verdict(), Verdict::Interrupted);
     assert_eq!(stage.litter("near").await, Vec::<String>::new());
+}
+
+/// A storage that gives back other bytes than it got.
+struct Flipping(Memory);
+
+#[async_trait]
+impl Storage for Flipping {
+    async fn put(&self, key: &Key, body: ByteStream) -> storages::Result<Object> {
+        let object = self.0.put(key, body).await?;
+        if key.as_str().ends_with(".sql") {
+            self.0.corrupt(key.as_str(), 7);
+        }
+        Ok(object)
+    }
+    async fn get(&self, key: &Key, part: Range<u64>) -> storages::Result<ByteStream> {
+        self.0.get(key, part).await
+    }
+    async fn stat(&self, key: &Key) -> storages::Result<Option<Object>> {
+        self.0.stat(key).await
+    }
+    fn list<'a>(&'a self, prefix: &'a str) -> ObjectStream<'a> {
+        self.0.list(prefix)
+    }
+    async fn delete(&self, key: &Key) -> storages::Result<()> {
+        self.0.delete(key).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_is_filled_from_a_storage_that_lies_is_no_backup() {
+    let mut stage = Rehearsal::new(&["near", "far"]);
+    stage.codec = Codec::None;
+    stage.run().await;
+    let put = stage.store("far").calls().iter().position(|call| call.subject.ends_with(".sql"));
+    let mut stage = Rehearsal::new(&["near", "far"]);
+    stage.codec = Codec::None;
+    stage.store("far").fail(put.unwrap() + 1, Fault::After(100, Kind::Unavailable));
+    let mut plan = stage.plan();
+    let Entry::Job(job) = &mut plan.jobs[0] else { unreachable!() };
+    job.places[0].storage = Arc::new(Flipping(stage.memory("near").clone()));
+    let report = start(&plan, &Selection::All, &stage.env()).await.unwrap();
+    assert_eq!(report.verdict(), Verdict::Partly);
+    assert!(stage.copies("far").await.is_empty());
+    assert_eq!(stage.litter("far").await, Vec::<String>::new());
 }
 
 /// Bytes that do not compress, the same every time.
