@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::base::display;
+use crate::base::{Level, display};
 use crate::cli::args::{Globals, List, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup, when};
@@ -151,8 +151,19 @@ pub(crate) fn marks(held: &Held<'_>) -> Vec<&'static str> {
         (manifest.pinned, "pinned"),
         (manifest.shrunken, "shrunken"),
         (held.job.is_none(), "orphan"),
+        (is_level_off(held), "level off"),
     ];
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, mark)| mark).collect()
+}
+
+/// Tells whether the job keeps no copies of this level there any more.
+fn is_level_off(held: &Held<'_>) -> bool {
+    let places = held.job.iter().flat_map(|job| &job.places);
+    let mut policies = places
+        .filter(|place| place.fingerprint == held.place.fingerprint)
+        .map(|place| place.policy);
+    let level = Level::from_folder(&held.stored.manifest.level);
+    policies.next().zip(level).is_some_and(|(policy, level)| !policy.enabled(level))
 }
 
 fn print(listing: &Listing<'_>) {
