@@ -11,7 +11,7 @@ use crate::cli::{output, setup};
 use crate::plan::Plan;
 use crate::report::Report;
 use crate::restore::holdings::{self, Holdings, Scope};
-use crate::run::{Env, Selection, Stale, clear_leftovers, remove_stale, stale};
+use crate::run::{Env, Selection, Stale, clear_leftovers, owner, remove_stale, stale};
 
 /// Shows leftovers, asks, removes.
 pub(crate) fn run(globals: &Globals, verb: &Sweep) -> Result<u8, Failure> {
@@ -37,7 +37,8 @@ async fn work(
         clear_leftovers(&env.state_dir, jobs.flat_map(|job| &job.places), &mut report).await;
         report.notes.iter().chain(&report.errors).for_each(output::line);
     }
-    let holdings = holdings::look(plan, selection, &Scope::default()).await;
+    let mut holdings = holdings::look(plan, selection, &Scope::default()).await;
+    leave_out_others(&mut holdings).await;
     let found = left_over(&holdings, env);
     match globals.json {
         true => output::json(&rows(&found)),
@@ -61,6 +62,25 @@ async fn work(
         all if all == found.len() => NOTHING,
         _ => PARTLY,
     })
+}
+
+/// A folder that is marked as another server's is none of our business.
+async fn leave_out_others(holdings: &mut Holdings<'_>) {
+    let mut kept = Vec::new();
+    for holding in std::mem::take(&mut holdings.found) {
+        let owner = match holding.place.shared {
+            true => None,
+            false => owner(&*holding.place.storage).await.unwrap_or_default(),
+        };
+        match owner.filter(|owner| !holdings.servers.contains(owner)) {
+            None => kept.push(holding),
+            Some(owner) => holdings.troubles.push(format!(
+                "'{}' {}: belongs to the server {owner:?}",
+                holding.place.name, holding.place.location
+            )),
+        }
+    }
+    holdings.found = kept;
 }
 
 fn left_over(holdings: &Holdings<'_>, env: &Env) -> Vec<(String, Stale)> {

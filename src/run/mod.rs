@@ -39,6 +39,8 @@ pub use leftovers::clear_leftovers;
 pub use preview::{Preview, PreviewPlace, PreviewTarget, preview};
 pub use selection::{NoSuchJob, Selection};
 
+pub(crate) use shelf::owner;
+
 use shelf::Shelf;
 
 /// What a run needs from outside: time, an audience, a way to be stopped, a place for its state.

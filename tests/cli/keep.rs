@@ -168,3 +168,22 @@ fn sweeping_shows_old_remains_and_removes_them_only_when_told() {
     bed.run(["sweep", "--yes"]).stdout_has("nothing is left over");
     bed.run(["verify", "--full"]).stdout_has("19 copies looked at, 19 whole, 0 not");
 }
+
+#[test]
+fn sweeping_leaves_the_folder_of_another_server_alone() {
+    let mut bed = two_sites();
+    bed.run(["start"]);
+    let name =
+        bed.files("store").into_iter().find(|name| name.ends_with(".manifest.json")).unwrap();
+    std::fs::remove_file(bed.path("store").join(name)).unwrap();
+    let old = "find store -type f -exec touch -d 2026-11-01 {} +";
+    crate::support::world::sh(&bed, old);
+    let text = std::fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let bed = {
+        bed.now("2027-01-01T03:00:00+00:00[UTC]");
+        bed.config(&text.replace("server_name: web1", "server_name: web2"))
+    };
+    let before = bed.files("store");
+    drop(bed.run(["sweep", "--yes"]).exit(3).stdout_has("belongs to the server \"web1\""));
+    assert_eq!(bed.files("store"), before);
+}
