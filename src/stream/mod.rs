@@ -6,7 +6,6 @@
 mod buffers;
 mod codec;
 mod compress;
-mod counted;
 mod cutter;
 mod decompress;
 mod digest;
@@ -30,7 +29,6 @@ use tokio::sync::mpsc;
 pub use buffers::Buffers;
 pub use codec::{Codec, Compression, Frames};
 pub use compress::compress;
-pub use counted::counted;
 pub use decompress::decompress;
 pub use digest::{Algorithm, Hasher, blake3, digest_of, sha256};
 pub use pending::{Pending, Promise};
