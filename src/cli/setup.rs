@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Zoned;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::base::{Cancel, Clock, FixedClock, SystemClock, Watcher};
 use crate::cli::args::Globals;
@@ -70,9 +71,12 @@ pub(crate) fn block_on<T>(cancel: &Cancel, work: impl Future<Output = T>) -> Res
     let runtime = runtime.map_err(|error| Failure::new(NOTHING, error))?;
     let cancel = cancel.clone();
     let done = runtime.block_on(async {
-        let listener = tokio::spawn(listen(cancel));
+        // Made before the work begins: a signal right after the start must find its hearer.
+        let listener = signals().map(|signals| tokio::spawn(listen(signals, cancel)));
         let done = work.await;
-        listener.abort();
+        if let Ok(listener) = listener {
+            listener.abort();
+        }
         done
     });
     // A thread that is stuck in a dead mount must not keep the program from ending.
@@ -83,13 +87,12 @@ pub(crate) fn block_on<T>(cancel: &Cancel, work: impl Future<Output = T>) -> Res
 /// How long threads may take to clean up after themselves at the end.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(10);
 
-async fn listen(cancel: Cancel) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut int), Ok(mut term)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
+/// Hears of a wish to stop; heard from the moment on that this was made.
+fn signals() -> std::io::Result<(Signal, Signal)> {
+    Ok((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+}
+
+async fn listen((mut int, mut term): (Signal, Signal), cancel: Cancel) {
     for again in [false, true] {
         tokio::select! {
             _ = int.recv() => {}
