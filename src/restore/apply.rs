@@ -93,8 +93,8 @@ pub enum Error {
 
 /// Brings `choice` back below `into`, from the first storage that can.
 ///
-/// Errors: [`Error::NoMatch`]; [`Error::EveryStorage`] with the reason of each: what an attempt has already written
-/// stays, and the error says that it must not be trusted.
+/// Errors: [`Error::NoMatch`]; [`Error::EveryStorage`] with the reason of each. What an attempt has
+/// already written stays then, and must not be trusted.
 pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
     let (mut tries, mut strange) = (Vec::new(), false);
     for (number, held) in choice.held.iter().enumerate() {

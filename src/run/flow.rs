@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::{IndexWriter, PackOptions, Packed, pack};
@@ -96,9 +96,14 @@ fn scratch(tmp_dir: &Path, id: &ArtefactId) -> Result<IndexWriter, BoxError> {
 fn own_copies_inside(tree: &dyn Tree, run: &Run<'_>) -> Result<(), BoxError> {
     let local = run.scene.job.places.iter().filter(|place| place.kind == "local");
     for place in local {
-        let inside = Path::new(&place.location).starts_with(tree.stored_as());
-        if inside && !tree.excludes(place.location.as_bytes()) {
-            let (target, folder) = (tree.stored_as().display(), &place.location);
+        let named = PathBuf::from(&place.location);
+        let real = named.canonicalize().unwrap_or_else(|_| named.clone());
+        let is_inside = |folder: &&PathBuf| {
+            let bytes = folder.as_os_str().as_encoded_bytes();
+            folder.starts_with(tree.stored_as()) && !tree.excludes(bytes)
+        };
+        if let Some(folder) = [&named, &real].into_iter().find(is_inside) {
+            let (target, folder) = (tree.stored_as().display(), folder.display());
             return Err(format!(
                 "the `backup_dir` {folder} of '{}' lies inside {target}: add it to `excludes`",
                 place.name

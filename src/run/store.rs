@@ -281,11 +281,19 @@ pub(crate) async fn seal_pieces(
     artefact: &Artefact,
 ) -> Result<Box<Manifest>, Failure> {
     let raw_bytes = artefact.manifest.raw_bytes;
+    let keys = pieces.keys();
+    let segments = match pieces.into_segments(&artefact.manifest.sha256).await {
+        Ok(segments) => segments,
+        Err(failure) => {
+            take_back(due, keys, run).await;
+            return Err(failure);
+        }
+    };
     let mut manifest = Box::new(Manifest {
         level: due.level.folder().into(),
         policy: serde_json::to_value(due.place.policy).unwrap_or_default(),
         shrunken: retention::is_shrunken(&due.before, raw_bytes, &run.scene.started),
-        segments: pieces.into_segments(&artefact.manifest.sha256).await?,
+        segments,
         ..artefact.manifest.clone()
     });
     seal(due, &mut manifest, artefact.index.as_ref(), run).await?;

@@ -191,4 +191,11 @@ fn a_folder_of_copies_inside_its_own_target_is_refused_until_it_is_excluded() {
     let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
     let bed = bed.config(&text.replace("sources: [{", "sources: [{excludes: [store], "));
     bed.run(["start"]);
+    std::os::unix::fs::symlink(bed.path("www/store"), bed.path("short")).unwrap();
+    let text = text.replace("$DIR/www/store", "$DIR/short");
+    let text = text.replace(
+        &bed.path("www/store").display().to_string(),
+        &bed.path("short").display().to_string(),
+    );
+    drop(bed.config(&text).run(["start"]).exit(1).stdout_has(said).noisy());
 }
