@@ -192,6 +192,7 @@ impl Packer {
         let link = match meta.kind {
             Kind::Symlink => match rustix::fs::readlinkat(walk.parent(), walk.name(), Vec::new()) {
                 Ok(link) => Some(link.into_bytes()),
+                Err(Errno::INVAL) => return self.replaced(walk),
                 Err(error) => {
                     self.lost(walk.path(), error);
                     return Ok(());
@@ -291,8 +292,6 @@ impl Packer {
     pub(crate) fn lost(&mut self, path: &[u8], error: Errno) {
         match error {
             Errno::NOENT => self.warnings.vanished.add(path, "is gone"),
-            // Not a link any more when its target was asked for.
-            Errno::INVAL => self.warnings.unreadable.add(path, "was replaced and was left out"),
             error => self.warnings.unreadable.add(path, error),
         }
     }

@@ -101,27 +101,38 @@ impl Packer {
         Ok(())
     }
 
-    /// Stores what now has the name of something that was a regular file.
-    fn replaced(&mut self, walk: &Walk) -> Result<(), PackError> {
-        match Meta::of(walk.parent(), walk.name()) {
-            Ok(meta) if meta.kind == Kind::File && self.replaced < PATIENCE => {
-                self.replaced += 1;
-                self.file(walk, meta)
-            }
-            Ok(meta) if !matches!(meta.kind, Kind::File | Kind::Folder | Kind::Socket) => {
-                self.warnings.changed.add(walk.path(), "was replaced while it was read");
-                self.plain(walk, &meta)
-            }
-            Ok(_) => {
-                let why = "was replaced over and over; left out";
-                self.warnings.unreadable.add(walk.path(), why);
-                Ok(())
-            }
+    /// Stores what now has the name of something that was another thing a moment ago.
+    ///
+    /// What a new folder holds appeared after its name was listed, so it is for the next run, as
+    /// a file made in a folder that is done with.
+    pub(crate) fn replaced(&mut self, walk: &Walk) -> Result<(), PackError> {
+        let meta = match Meta::of(walk.parent(), walk.name()) {
+            Ok(meta) => meta,
             Err(error) => {
                 self.lost(walk.path(), error);
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        let changed = match meta.kind {
+            Kind::Folder => "became a folder while it was read; the next run stores what it holds",
+            Kind::Socket => "became a socket while it was read and was left out",
+            _ if self.replaced == PATIENCE => {
+                let why = "was replaced over and over; left out";
+                self.warnings.unreadable.add(walk.path(), why);
+                return Ok(());
+            }
+            Kind::File => {
+                self.replaced += 1;
+                return self.file(walk, meta);
+            }
+            _ => {
+                self.replaced += 1;
+                self.warnings.changed.add(walk.path(), "was replaced while it was read");
+                return self.plain(walk, &meta);
+            }
+        };
+        self.warnings.changed.add(walk.path(), changed);
+        Ok(())
     }
 
     fn file_header(&mut self, path: &[u8], meta: &Meta, shape: &Shape) {
@@ -274,7 +285,7 @@ fn read_at(fd: &OwnedFd, piece: &mut [u8], at: u64) -> rustix::io::Result<usize>
 }
 
 /// How often a thing may become another one before it is given up.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = 16;
 /// Bytes that are read and hashed at once: they stay in the processor's cache.
 const PIECE: usize = 256 * KIB;
 /// A file with holes that is larger has no digest: hashing its zeros would take minutes.

@@ -348,7 +348,7 @@ fn trimmed(path: &Path) -> &[u8] {
 /// Levels of folders that stay open above the present one.
 const OPEN: usize = 32;
 /// How often a folder may be replaced while it is opened before it is given up.
-const PATIENCE: usize = 4;
+const PATIENCE: usize = 16;
 /// Folders that are opened ahead of their turn, in all and for each level.
 const AHEAD: usize = 40;
 const AHEAD_EACH: usize = 4;

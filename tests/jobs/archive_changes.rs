@@ -30,9 +30,10 @@ fn pack_while(bed: &Bed, change: impl FnOnce()) -> Done {
     done
 }
 
-fn bed(names: &[&str]) -> Bed {
+fn bed(names: &[impl AsRef<str>]) -> Bed {
     let bed = Bed::new();
     for name in names {
+        let name = name.as_ref();
         fs::create_dir_all(bed.path(name).parent().unwrap()).unwrap();
         fs::write(bed.path(name), b"as it was").unwrap();
     }
@@ -43,14 +44,16 @@ const LARGE: usize = 40 << 20;
 
 #[test]
 fn what_changes_between_the_look_and_the_reading_is_stored_as_it_is_then() {
-    let bed = bed(&["in/grow", "in/shrink", "in/same-size", "in/to-link", "in/to-fifo", "in/gone"]);
+    let names = ["grow", "shrink", "same-size", "to-link", "to-fifo", "to-folder", "gone"];
+    let bed = bed(&names.map(|name| format!("in/{name}")));
     let done = pack_while(&bed, || {
         fs::write(bed.path("in/grow"), tree::noise(100_000)).unwrap();
         fs::write(bed.path("in/shrink"), b"").unwrap();
         fs::write(bed.path("in/same-size"), b"AS IT WAS").unwrap();
-        for name in ["to-link", "to-fifo", "gone"] {
+        for name in ["to-link", "to-fifo", "to-folder", "gone"] {
             fs::remove_file(bed.path("in").join(name)).unwrap();
         }
+        fs::create_dir(bed.path("in/to-folder")).unwrap();
         symlink("/etc/passwd", bed.path("in/to-link")).unwrap();
         let mode = rustix::fs::Mode::RUSR;
         let kind = rustix::fs::FileType::Fifo;
@@ -62,7 +65,8 @@ fn what_changes_between_the_look_and_the_reading_is_stored_as_it_is_then() {
     assert!(bed.path("ours/in/to-link").is_symlink());
     assert!(!bed.path("ours/in/gone").exists());
     assert_eq!(done.warnings.vanished.first, ["/in/gone: is gone"]);
-    assert_eq!(done.warnings.changed.count, 2, "{:?}", done.warnings.changed);
+    assert!(!bed.path("ours/in/to-folder").exists());
+    assert_eq!(done.warnings.changed.count, 3, "{:?}", done.warnings.changed);
     assert!(!done.warnings.is_partial());
 }
 
