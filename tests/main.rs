@@ -19,13 +19,25 @@ mod jobs {
     mod archive_round_trip;
     mod run;
 }
+mod live {
+    mod ftp;
+    mod nfs;
+    mod s3;
+    mod scp;
+    mod smb;
+    mod swift;
+    mod webdav;
+}
 mod support {
     pub(crate) mod archive;
     pub(crate) mod bed;
     mod bed_test;
+    pub(crate) mod proxy;
     pub(crate) mod rehearsal;
     pub(crate) mod scan;
     mod scan_test;
+    pub(crate) mod server;
+    mod server_test;
     pub(crate) mod tree;
     pub(crate) mod world;
 }

@@ -15,11 +15,44 @@ needs=(
     script:bsdutils
     setpriv:util-linux
     mount:mount
+    unshare:util-linux
+    openssl:openssl
+    curl:curl
+    # Servers that storages are tested against, and their stock clients.
+    sshd:openssh-server
+    sftp:openssh-client
+    proftpd:proftpd-core
+    lftp:lftp
+    smbd:samba
+    smbclient:smbclient
+    ganesha.nfsd:nfs-ganesha
+    nfs-cp:libnfs-utils
+    rpcbind:rpcbind
+    apache2:apache2
+    htpasswd:apache2-utils
+    nginx:nginx
+    swift-proxy-server:swift-proxy
+    swift-account-server:swift-account
+    swift-container-server:swift-container
+    swift-object-server:swift-object
+    swift:python3-swiftclient
+    memcached:memcached
+    keystone-manage:keystone
+    radosgw:radosgw
+    ceph-mon:ceph-mon
+    ceph-osd:ceph-osd
+    ceph:ceph-common
+    rclone:rclone
+    # What has no command is known by a file.
+    /usr/lib/proftpd/mod_tls.so:proftpd-mod-crypto
+    /usr/lib/nginx/modules/ngx_http_dav_ext_module.so:libnginx-mod-http-dav-ext
+    /usr/lib/$(uname -m)-linux-gnu/ganesha/libfsalvfs.so:nfs-ganesha-vfs
 )
 
+PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for need in "${needs[@]}"; do
-    command -v "${need%%:*}" >/dev/null || missing+=("${need#*:}")
+    command -v "${need%%:*}" >/dev/null || [ -e "${need%%:*}" ] || missing+=("${need#*:}")
 done
 # A compiler without the headers of libc is of no use.
 if [ ! -e /usr/include/stdio.h ]; then missing+=(libc6-dev); fi
@@ -36,6 +69,13 @@ if [ "$(id -u)" -ne 0 ]; then
         exit 1
     fi
     as_root=(sudo -n)
+fi
+# Servers that are installed for tests must not start by themselves.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
 install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
 # The lists of a fresh machine are empty or old; try without the update first, it is slow.

@@ -36,15 +36,7 @@ const LATER_TYPES: &[Plugin] = &[
 ];
 
 /// Kinds of storages that are known but not built: a new one leaves this list.
-const LATER_STORAGES: &[Plugin] = &[
-    Plugin::later("s3", &[], None),
-    Plugin::later("scp", &["sftp", "ssh"], None),
-    Plugin::later("ftp", &[], None),
-    Plugin::later("smb", &[], None),
-    Plugin::later("nfs", &[], None),
-    Plugin::later("webdav", &[], None),
-    Plugin::later("swift", &[], None),
-];
+const LATER_STORAGES: &[Plugin] = &[];
 
 /// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
 ///

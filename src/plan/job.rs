@@ -120,9 +120,13 @@ fn places(
     draft: &mut Draft,
 ) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
+    let tmp_dir = tmp_dir(Some(keys));
+    let on = |one: &&crate::config::Storage| one.common.enable != Some(false);
     for storage in storages {
         let mut problems = Problems::default();
-        let above = place::Above { keys, node: &draft.node, path: &draft.path, net: common.net };
+        let peers = storages.iter().filter(on).filter(|one| one.kind.name == storage.kind.name);
+        let (peers, node, path, net) = (peers.count(), &draft.node, &draft.path, common.net);
+        let above = place::Above { keys, node, path, net, peers, tmp_dir };
         let resolved = place::resolve(storage, &above, &places, &mut problems);
         draft.problems.extend(problems);
         places.extend(resolved);

@@ -165,6 +165,8 @@ pub struct Place {
     pub location: String,
     /// The storage, rooted at `backup_dir`, with its layers around it.
     pub storage: Arc<dyn Storage>,
+    /// How many bytes its largest object may have; a longer artefact becomes several.
+    pub largest_object: Option<u64>,
     /// What it keeps.
     pub policy: Policy,
     /// Whether several servers share the folder: `server_name` becomes a folder.

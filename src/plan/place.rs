@@ -1,12 +1,14 @@
 //! One storage of a job as a place with its layers and its rotation.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::base::PENDING;
 use crate::config::{self, Node, Problem, Problems, Size, Storage, raw};
 use crate::plan::Place;
-use crate::plan::layers::{Layers, layered};
+use crate::plan::layers::layered;
 use crate::retention::{Policy, Rotation};
+use crate::storages::Setting;
 
 /// What a storage takes from its job where it says nothing.
 pub(crate) struct Above<'a> {
@@ -18,6 +20,10 @@ pub(crate) struct Above<'a> {
     pub(crate) path: &'a str,
     /// The limit that `main` sets for all.
     pub(crate) net: Option<Size>,
+    /// Storages of its kind that are on in the job, itself included.
+    pub(crate) peers: usize,
+    /// Where temporary files of the job go.
+    pub(crate) tmp_dir: &'a Path,
 }
 
 /// Resolves a storage that is on; `before` are the places that the job has already.
@@ -57,14 +63,17 @@ pub(crate) fn resolve(
     let limits = [storage.common.limits, job.limits];
     let net = limits.into_iter().flatten().find_map(|limits| limits.net).or(above.net);
     let timeout = storage.common.timeout.or(job.timeout).map_or(TIMEOUT, |span| span.0);
-    let layers = Layers {
+    let setting = Setting {
         name: &name,
         retries: storage.common.retries.or(job.retries).unwrap_or(RETRIES),
         timeout: Some(timeout).filter(|timeout| !timeout.is_zero()),
-        bytes_per_sec: net.map(|net| net.0).filter(|net| *net > 0),
+        peers: above.peers,
+        tmp_dir: above.tmp_dir,
     };
+    let bytes_per_sec = net.map(|net| net.0).filter(|net| *net > 0);
     Some(Place {
-        storage: layered(section.connect(&name), &layers),
+        storage: layered(section.connect(&setting), &setting, bytes_per_sec),
+        largest_object: section.largest_object(&setting),
         name,
         kind,
         location: section.location(),

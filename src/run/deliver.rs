@@ -97,7 +97,8 @@ async fn put_all(
     run: &Run<'_>,
     pieces: &mut Pieces,
 ) -> Result<(), Failure> {
-    let limit = run.scene.job.split;
+    let limits = [run.scene.job.split, due.place.largest_object];
+    let limit = limits.into_iter().flatten().min();
     let mut segments = stream::segments(stream, limit);
     while let Some(body) = segments.next().await? {
         let key = segment_key(&due.key, pieces.0.len() as u32 + 1)?;

@@ -6,15 +6,33 @@
 
 /// What every storage and every layer promises, as a list that can be run.
 pub mod contract;
+/// A folder behind an FTP server.
+pub mod ftp;
+mod http;
 /// What can be put around any storage.
 pub mod layers;
 /// A folder of this machine.
 pub mod local;
 mod memory;
+/// An export of an NFS server.
+pub mod nfs;
+/// A bucket of an S3 service.
+pub mod s3;
+/// A folder behind an SSH server.
+pub mod scp;
+/// A share of an SMB server.
+pub mod smb;
+/// A container of an OpenStack Swift service.
+pub mod swift;
+mod tls;
+/// A folder behind a WebDAV server.
+pub mod webdav;
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -34,17 +52,46 @@ pub use memory::Memory;
 pub enum Config {
     /// A folder of this machine.
     Local(local::Config),
+    /// A bucket of an S3 service.
+    S3(s3::Config),
+    /// A folder behind an SSH server.
+    Scp(scp::Config),
+    /// A folder behind an FTP server.
+    Ftp(ftp::Config),
+    /// A share of an SMB server.
+    Smb(smb::Config),
+    /// An export of an NFS server.
+    Nfs(nfs::Config),
+    /// A folder behind a WebDAV server.
+    Webdav(webdav::Config),
+    /// A container of an OpenStack Swift service.
+    Swift(swift::Config),
 }
 
 impl Config {
     /// The kinds that are built, with their other spellings.
-    pub const KINDS: &'static [Plugin] =
-        &[Plugin::storage("local", &[], local::Config::json_schema)];
+    pub const KINDS: &'static [Plugin] = &[
+        Plugin::storage("local", &[], local::Config::json_schema),
+        Plugin::storage("s3", &[], s3::Config::json_schema),
+        Plugin::storage("scp", &["sftp", "ssh"], scp::Config::json_schema),
+        Plugin::storage("ftp", &[], ftp::Config::json_schema),
+        Plugin::storage("smb", &[], smb::Config::json_schema),
+        Plugin::storage("nfs", &[], nfs::Config::json_schema),
+        Plugin::storage("webdav", &[], webdav::Config::json_schema),
+        Plugin::storage("swift", &[], swift::Config::json_schema),
+    ];
 
     /// Returns what the kind says of itself.
     pub fn section(&self) -> &dyn Section {
         match self {
             Self::Local(local) => local,
+            Self::S3(s3) => s3,
+            Self::Scp(scp) => scp,
+            Self::Ftp(ftp) => ftp,
+            Self::Smb(smb) => smb,
+            Self::Nfs(nfs) => nfs,
+            Self::Webdav(webdav) => webdav,
+            Self::Swift(swift) => swift,
         }
     }
 }
@@ -60,16 +107,38 @@ pub trait Section {
     fn location(&self) -> String;
     /// Returns what tells its folder from every other one of its kind, defaults filled in.
     fn address(&self) -> Vec<String>;
+    /// Says how many bytes the largest object may have; what is longer becomes several.
+    fn largest_object(&self, setting: &Setting<'_>) -> Option<u64>;
     /// Makes the storage, rooted at `backup_dir`; nothing is dialled before its first call.
-    /// `name` stands in errors.
-    fn connect(&self, name: &str) -> Arc<dyn Storage>;
+    fn connect(&self, setting: &Setting<'_>) -> Arc<dyn Storage>;
+}
+
+/// What a storage learns about the place that it is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    /// Its name in the config; stands in errors.
+    pub name: &'a str,
+    /// How often a part of a put that is still in memory is sent again.
+    pub retries: u32,
+    /// How long it may stay silent; the layer around it watches over whole calls.
+    pub timeout: Option<Duration>,
+    /// Storages of its kind that are served at the same time, itself included.
+    pub peers: usize,
+    /// Where a body may be kept whose length must be known.
+    pub tmp_dir: &'a Path,
+}
+
+impl<'a> Setting<'a> {
+    /// A place of its own, with what the config says by default.
+    pub fn alone(name: &'a str) -> Self {
+        let (timeout, tmp_dir) = (Some(Duration::from_secs(300)), Path::new("/var/tmp"));
+        Self { name, retries: 3, timeout, peers: 1, tmp_dir }
+    }
 }
 
 /// Makes the storage that `config` describes; nothing is dialled before its first call.
-///
-/// `name` stands in errors.
-pub fn connect(name: &str, config: &Config) -> Arc<dyn Storage> {
-    config.section().connect(name)
+pub fn connect(config: &Config, setting: &Setting<'_>) -> Arc<dyn Storage> {
+    config.section().connect(setting)
 }
 
 /// A place that keeps whole objects under relative keys.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nxs_backup::storages::contract::keeps_every_promise;
 use nxs_backup::storages::layers::{Flaky, Prefix, Retry, Throttle, Timeout};
-use nxs_backup::storages::{Config, Local, Memory, connect, local};
+use nxs_backup::storages::{Config, Local, Memory, Setting, connect, local};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory() {
@@ -26,7 +26,7 @@ async fn local_as_the_config_describes_it() {
     let folder = in_memory();
     let backup_dir = folder.path().to_owned();
     let config = Config::Local(local::Config { backup_dir, must_be_mounted: false });
-    keeps_every_promise(&*connect("disk", &config)).await;
+    keeps_every_promise(&*connect(&config, &Setting::alone("disk"))).await;
 }
 
 #[tokio::test]

@@ -161,6 +161,7 @@ impl Rehearsal {
             kind: "memory",
             location: format!("memory of {name}"),
             storage: Arc::new(flaky.clone()),
+            largest_object: None,
             policy: self.policy,
             shared: false,
             fingerprint: name.clone(),

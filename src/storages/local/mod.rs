@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use crate::base::{Key, Wrong};
-use crate::storages::{Error, Kind, Object, ObjectStream, Result, Section, Storage};
+use crate::storages::{Error, Kind, Object, ObjectStream, Result, Section, Setting, Storage};
 use crate::stream::ByteStream;
 
 use errors::Trouble;
@@ -68,8 +68,12 @@ impl Section for Config {
         vec![self.location()]
     }
 
-    fn connect(&self, name: &str) -> Arc<dyn Storage> {
-        Arc::new(Local::new(name, &self.folder(), self.must_be_mounted))
+    fn largest_object(&self, _setting: &Setting<'_>) -> Option<u64> {
+        None
+    }
+
+    fn connect(&self, setting: &Setting<'_>) -> Arc<dyn Storage> {
+        Arc::new(Local::new(setting.name, &self.folder(), self.must_be_mounted))
     }
 }
 

@@ -1,0 +1,107 @@
+//! What the storages that speak HTTP share: the client, and what an answer means.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Client, Proxy, Response, StatusCode};
+
+use crate::base::BoxError;
+use crate::storages::Kind;
+use crate::storages::tls::{self, Versions};
+
+/// How a service is reached.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    /// Certificates to trust beside the system's.
+    pub(super) ca_file: Option<PathBuf>,
+    /// A proxy as a URL; without it the environment decides, as for other programs.
+    pub(super) proxy: Option<String>,
+}
+
+/// Makes a client. It follows no redirects: a request that is signed or carries a password must
+/// not wander.
+///
+/// Errors: in words, when the CA file or the proxy is none.
+pub(super) fn client(way: &Way) -> Result<Client, BoxError> {
+    let tls = tls::client_config(way.ca_file.as_deref(), Versions::All)?;
+    let mut builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .tcp_nodelay(true)
+        .user_agent(concat!("nxs-backup/", env!("CARGO_PKG_VERSION")));
+    if let Some(proxy) = &way.proxy {
+        builder = builder.proxy(Proxy::all(proxy.as_str())?);
+    }
+    Ok(builder.build()?)
+}
+
+/// Tells what an answer that is no success means.
+pub(super) fn kind_of(status: StatusCode) -> Kind {
+    match status.as_u16() {
+        404 | 410 => Kind::NotFound,
+        401 | 403 | 405 | 407 => Kind::Denied,
+        413 => Kind::Unsupported,
+        507 => Kind::Full,
+        408 | 409 | 423 | 425 | 429 | 500 | 502..=504 => Kind::Unavailable,
+        501 | 505 => Kind::Unsupported,
+        _ => Kind::Other,
+    }
+}
+
+/// Tells whether a request that brought no answer may succeed later: it was cut off or never
+/// arrived. A certificate that is refused stays refused.
+pub(super) fn kind_of_failure(error: &reqwest::Error) -> Kind {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+            return match tls {
+                rustls::Error::InvalidCertificate(_) => Kind::Denied,
+                _ => Kind::Unavailable,
+            };
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>()
+            && let Some(rustls::Error::InvalidCertificate(_)) =
+                io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            return Kind::Denied;
+        }
+        source = cause.source();
+    }
+    if error.is_builder() || error.is_redirect() { Kind::Other } else { Kind::Unavailable }
+}
+
+/// Reads the beginning of an answer's text, for an error: at most 2 KiB, on one line.
+pub(super) async fn excerpt(mut response: Response) -> String {
+    let mut text = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.extend_from_slice(&chunk);
+        if text.len() >= EXCERPT {
+            break;
+        }
+    }
+    text.truncate(EXCERPT);
+    let text = String::from_utf8_lossy(&text);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Tells whether a CA file or a proxy of the config could ever work.
+pub(super) fn wrong_way(ca_file: Option<&Path>, proxy: Option<&str>) -> Vec<crate::base::Wrong> {
+    let mut wrong = Vec::new();
+    if ca_file.is_some_and(|path| !path.is_absolute()) {
+        let message = "`ca_file` must be an absolute path";
+        wrong.push(crate::base::Wrong::new("ca_file", message));
+    }
+    if let Some(proxy) = proxy
+        && proxy != crate::base::PENDING
+        && Proxy::all(proxy).is_err()
+    {
+        let message = "`proxy` must be a URL, such as http://proxy.example:3128";
+        wrong.push(crate::base::Wrong::new("proxy", message));
+    }
+    wrong
+}
+
+const CONNECT: Duration = Duration::from_secs(30);
+const EXCERPT: usize = 2048;

@@ -1,0 +1,82 @@
+//! TLS as every storage speaks it: 1.2 and up, with the system's certificates and a CA file.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls_platform_verifier::Verifier;
+
+/// Why no TLS can be spoken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    /// The CA file cannot be read.
+    #[error("`ca_file` {}: could not be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// There is no certificate in it.
+    #[error("`ca_file` {}: holds no certificate in PEM form", path.display())]
+    NoPem { path: PathBuf, source: Option<pem::Error> },
+    /// The system's certificates, or the parts of rustls, do not fit.
+    #[error("no TLS can be set up; is the package ca-certificates installed?")]
+    Setup(#[from] rustls::Error),
+}
+
+/// Versions that are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Versions {
+    /// TLS 1.2 and 1.3.
+    All,
+    /// TLS 1.2 alone, where a session must be taken up again.
+    Only12,
+}
+
+/// Makes the TLS side of a client: certificates are checked against the system's own and those
+/// of `ca_file`, a PEM file.
+///
+/// Errors: [`TlsError`], whose words name the file.
+pub(super) fn client_config(
+    ca_file: Option<&Path>,
+    versions: Versions,
+) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(default_provider());
+    let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&provider))?;
+    let versions = match versions {
+        Versions::All => rustls::ALL_VERSIONS,
+        Versions::Only12 => &[&rustls::version::TLS12],
+    };
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(versions)?.dangerous();
+    Ok(builder.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
+    let text = std::fs::read(path).map_err(unreadable)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(TlsError::NoPem { path: path.to_owned(), source: None }),
+        Err(error) => Err(TlsError::NoPem { path: path.to_owned(), source: Some(error) }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_that_is_none_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ca.pem");
+        let said = |path: &Path| {
+            client_config(Some(path), Versions::All).map(drop).unwrap_err().to_string()
+        };
+        assert!(said(&path).ends_with("ca.pem: could not be read"), "{}", said(&path));
+        std::fs::write(&path, "hello").unwrap();
+        assert!(said(&path).ends_with("holds no certificate in PEM form"), "{}", said(&path));
+    }
+}

@@ -1,0 +1,1 @@
+//! `ftp` against real servers.

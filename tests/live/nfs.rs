@@ -1,0 +1,1 @@
+//! `nfs` against real servers.

@@ -1,0 +1,1 @@
+//! `scp` against real servers.

@@ -1,0 +1,1 @@
+//! `smb` against real servers.

@@ -1,0 +1,1 @@
+//! `swift` against real servers.

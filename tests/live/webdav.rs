@@ -1,0 +1,1 @@
+//! `webdav` against real servers.
