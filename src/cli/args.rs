@@ -119,6 +119,9 @@ pub(crate) struct Jobs {
 /// What to check.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Check {
+    /// Also reach every storage of the config: put, get, list and delete one small object.
+    #[arg(long)]
+    pub(crate) connect: bool,
     #[command(subcommand)]
     pub(crate) what: Option<CheckWhat>,
 }

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config;
+mod connect;
 mod failure;
 mod find;
 mod list;

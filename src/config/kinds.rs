@@ -146,7 +146,6 @@ impl Section {
                 "parallel",
                 "schedule",
                 "snapshot",
-                "spool",
                 "template",
             ],
             Self::Source => &["encrypt", "hooks", "snapshot"],

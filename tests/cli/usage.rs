@@ -78,6 +78,27 @@ fn check_storage_tries_it_and_leaves_nothing() {
 }
 
 #[test]
+fn check_connect_reaches_each_storage_once_and_says_which_is_broken() {
+    let jobs = [
+        job("one", "$DIR/www/*", &[local("good", "days: 3"), local("bad", "days: 3")]),
+        job("two", "$DIR/www/*", &[local("good", "days: 3")]),
+    ];
+    let bed = two_sites().config(&config(&jobs)).file("bad", "a file");
+    let ran = bed.run(["check", "--connect"]).exit(3);
+    let ran =
+        ran.stdout_has("nxs-backup.conf: no errors\n").stdout_has("ok     'good' $DIR/good\n");
+    let ran = ran.stdout_has("BROKEN 'bad' $DIR/bad\n       bad: could not put .nxs-probe-");
+    assert_eq!(ran.stdout_has("a file or a link lies where").out().matches("'good'").count(), 1);
+    assert!(bed.files("good").is_empty());
+    let said = bed.run(["check", "--connect", "--json"]).exit(3).json();
+    assert_eq!(said["storages"][0]["problems"], serde_json::json!([]));
+    let only_bad = config(&[job("one", "$DIR/www/*", &[local("bad", "days: 3")])]);
+    let bed = two_sites().config(&only_bad).file("bad", "a file");
+    bed.run(["check", "--connect"]).exit(1);
+    two_sites().run(["check", "--connect"]).stdout_has("ok     'store' $DIR/store\n");
+}
+
+#[test]
 fn config_show_tells_where_each_value_comes_from() {
     let bed = two_sites();
     let ran = bed.run(["config", "show", "sites"]);
