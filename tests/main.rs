@@ -26,6 +26,7 @@ mod live {
     mod scp;
     mod smb;
     mod swift;
+    mod together;
     mod webdav;
 }
 mod support {
