@@ -48,7 +48,9 @@ users() {
     user svcshell 61002 "$DIR/home/svcshell" /bin/bash
     user svcnoise 61003 "$DIR/home/svcnoise" /bin/bash
     user svcgone 61004 "$DIR/home/svcgone" /bin/bash
-    sed -i 's/^\(svcgone:.*:7:\):1\?:/\1:1:/' /etc/shadow
+    # The file is mounted: it can be written, not replaced.
+    sed 's/^\(svcgone:.*:7:\):1\?:/\1:1:/' /etc/shadow >"$DIR/shadow" && cat "$DIR/shadow" >/etc/shadow
+    rm -f "$DIR/shadow"
     printf '%s\nnext' "a'b\"c\$d\\e f%g#h:i@j/k" >"$DIR/odd_password"
     PASSWORD=$(cat "$DIR/odd_password") user svcodd 61005 "$DIR/home/svcodd" /bin/bash
 }
@@ -105,5 +107,3 @@ known_hosts() {
     printf '[127.0.0.1]:%s %s\n' "$PORT" "$(cut -d' ' -f1,2 "$DIR/stranger.pub")" >"$DIR/known_wrong"
 }
 
-command_full() { head -c 3500000 /dev/zero >"$DIR/home/svcsftp/small/filler"; }
-command_empty() { rm -f "$DIR/home/svcsftp/small/filler"; }

@@ -21,22 +21,45 @@ pub(super) fn log_in(session: &Session, config: &Config, watch: &Watch) -> Resul
         Err(_) if session.authenticated() => return Ok(()),
         Err(error) => return Err(broke(error, watch)),
     };
-    let login = Login { session, config, watch, offered };
+    let mut login = Login { session, config, watch, offered };
+    let mut ways = Way::all(config);
     let mut refused = Vec::new();
-    if let Some(path) = &config.path_to_key {
-        login.note(&mut refused, login.key(&at_home(path)))?;
+    while let Some(at) = ways.iter().position(|way| login.offers(way)) {
+        let done = login.go(&ways.remove(at));
+        if session.authenticated() {
+            return Ok(());
+        }
+        let more = login.asks_for_more();
+        match done {
+            Err(Refused::Lost(trouble)) => return Err(trouble),
+            Err(Refused::Said(why)) if !more => refused.push(why),
+            _ => (),
+        }
     }
-    if config.agent && !session.authenticated() {
-        login.note(&mut refused, login.agent())?;
+    refused.extend(ways.iter().map(|way| way.not_offered(&login.offered)));
+    Err(login.refused(&refused))
+}
+
+/// A way to log in, as far as the config has it.
+enum Way<'a> {
+    Key(&'a Path),
+    Agent,
+    Password(&'a Secret),
+}
+
+impl<'a> Way<'a> {
+    fn all(config: &'a Config) -> Vec<Self> {
+        let key = config.path_to_key.as_deref().map(Self::Key);
+        let agent = config.agent.then_some(Self::Agent);
+        let password = config.password.as_ref().map(Self::Password);
+        [key, agent, password].into_iter().flatten().collect()
     }
-    if let Some(password) = &config.password
-        && !session.authenticated()
-    {
-        login.note(&mut refused, login.password(password))?;
-    }
-    match session.authenticated() {
-        true => Ok(()),
-        false => Err(login.refused(&refused)),
+
+    fn not_offered(&self, offered: &str) -> String {
+        match self {
+            Self::Key(_) | Self::Agent => format!("it takes no keys (but: {offered})"),
+            Self::Password(_) => format!("it takes no passwords (but: {offered})"),
+        }
     }
 }
 
@@ -55,14 +78,36 @@ enum Refused {
 }
 
 impl Login<'_> {
-    fn note(&self, all: &mut Vec<String>, done: Result<(), Refused>) -> Result<(), Trouble> {
-        match done {
-            Err(Refused::Lost(trouble)) => return Err(trouble),
-            Err(Refused::Said(why)) => all.push(why),
-            // Where a server wants two ways, the first is no failure and not enough.
-            Ok(()) => (),
+    fn go(&self, way: &Way<'_>) -> Result<(), Refused> {
+        match way {
+            Way::Key(path) => self.key(&at_home(path)),
+            Way::Agent => self.agent(),
+            Way::Password(password) => self.password(password),
         }
-        Ok(())
+    }
+
+    fn offers(&self, way: &Way<'_>) -> bool {
+        match way {
+            Way::Key(_) | Way::Agent => self.takes("publickey"),
+            Way::Password(_) => self.takes("password") || self.takes("keyboard-interactive"),
+        }
+    }
+
+    fn takes(&self, method: &str) -> bool {
+        self.offered.split(',').any(|offered| offered == method)
+    }
+
+    /// Tells whether the server has taken what was shown and wants something else beside it:
+    /// libssh2 reports that as a refusal, but what the server takes has changed.
+    fn asks_for_more(&mut self) -> bool {
+        let list = || self.session.auth_methods(&self.config.user).map(str::to_owned);
+        match self.watch.over(list) {
+            Ok(offered) if offered != self.offered => {
+                self.offered = offered;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn refused(&self, why: &[String]) -> Trouble {
@@ -74,15 +119,8 @@ impl Login<'_> {
         Trouble::new(Kind::Denied, format!("{host} does not let `{user}` in: {why}"))
     }
 
-    fn offers(&self, way: &str) -> bool {
-        self.offered.split(',').any(|offered| offered == way)
-    }
-
     fn key(&self, path: &Path) -> Result<(), Refused> {
         let shown = path.display();
-        if !self.offers("publickey") {
-            return Err(Refused::Said(format!("it takes no keys (but: {})", self.offered)));
-        }
         let text = fs::read_to_string(path).map_err(|error| {
             Refused::Said(format!("the key file {shown} could not be read: {error}"))
         })?;
@@ -146,13 +184,11 @@ impl Login<'_> {
 
     fn password(&self, password: &Secret) -> Result<(), Refused> {
         let user = &self.config.user;
-        let done = if self.offers("password") {
+        let done = if self.takes("password") {
             self.watch.over(|| self.session.userauth_password(user, password.reveal()))
-        } else if self.offers("keyboard-interactive") {
+        } else {
             let mut answers = Answers(password);
             self.watch.over(|| self.session.userauth_keyboard_interactive(user, &mut answers))
-        } else {
-            return Err(Refused::Said(format!("it takes no passwords (but: {})", self.offered)));
         };
         done.map_err(|error| match error.code() {
             ErrorCode::Session(PASSWORD_EXPIRED) => Refused::Said(
