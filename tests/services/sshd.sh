@@ -4,7 +4,7 @@
 #   PORT+2  sftp without OpenSSH's extensions
 #   PORT+3  keyboard-interactive (PAM) instead of passwords
 #   PORT+4  sftp that removes nothing
-#   PORT+5  hangs up when it hears nothing for some seconds
+#   PORT+5  hangs up when it hears nothing for some seconds, wants new keys every 16 MiB
 #   PORT+6  wants a key and then a password
 # Users, who take the password `svcpw` and the keys in DIR/keys: `svcsftp` SFTP only, `svcshell` a
 # shell, `svcodd` the password in DIR/odd_password, `svcgone` expired, `svcnoise` a login that
@@ -33,7 +33,8 @@ start() {
     daemon keeping 4 "Subsystem sftp internal-sftp -P remove,rmdir"
     daemon strict 5 "Subsystem sftp internal-sftp
 ClientAliveInterval 3
-ClientAliveCountMax 2"
+ClientAliveCountMax 2
+RekeyLimit 16M"
     daemon twice 6 "Subsystem sftp internal-sftp
 AuthenticationMethods publickey,password"
     known_hosts

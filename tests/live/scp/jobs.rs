@@ -205,17 +205,17 @@ fn what_is_wrong_in_the_config_is_said_with_its_place() {
     let good = job("jobs/config", 0, "user: svcsftp\n    password: svcpw");
     for (from, to, place, words) in [
         ("    host: 127.0.0.1\n", "", ":8:5", "`host` is missing"),
-        ("password: svcpw", "agent: no", ":12:11", "no way to log in"),
+        ("password: svcpw", "agent: no", ":12:5", "no way to log in"),
         (
             "password: svcpw",
             "path_to_key: id_rsa",
-            ":13:18",
+            ":13:5",
             "`path_to_key` must be an absolute path",
         ),
         ("password: svcpw", "pasword: svcpw", ":13:5", "did you mean `password`?"),
-        ("host: 127.0.0.1", "host: me@127.0.0.1", ":10:11", "`host` must be a name or an address"),
-        ("backup_dir: jobs", "backup_dir: ../jobs", ":15:17", "must not lead upwards"),
-        ("host_key: 'ssh-ed25519 ", "host_key: 'ssh-rsa ", ":14:15", "`host_key` must be"),
+        ("host: 127.0.0.1", "host: me@127.0.0.1", ":10:5", "`host` must be a name or an address"),
+        ("backup_dir: jobs", "backup_dir: ../jobs", ":15:5", "must not lead upwards"),
+        ("host_key: 'ssh-ed25519 ", "host_key: 'ssh-rsa ", ":14:5", "`host_key` must be"),
     ] {
         assert!(good.contains(from), "{from}");
         let bed = bed(&good.replacen(from, to, 1));
@@ -226,4 +226,12 @@ fn what_is_wrong_in_the_config_is_said_with_its_place() {
     let port = format!("port: '{}'", server().port(0));
     let ran = bed(&good.replace(&port, "port: 0")).run(["check"]).exit(2);
     assert!(ran.out().contains("`port` must lie between 1 and 65535"), "{}", ran.out());
+}
+
+#[test]
+fn the_example_of_the_page_loads() {
+    let page = include_str!("../../../docs/storages/scp.md");
+    let (_, example) = page.split_once("```yaml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    Bed::new().config(example).run(["check"]).stdout_has("no errors");
 }
