@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use globset::GlobMatcher;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::base::ArtefactId;
 use crate::catalogue::{Manifest, Outcome};
@@ -38,7 +38,7 @@ pub enum NothingFound {
     #[error("no backup of {0} was found")]
     None(String),
     /// There are copies, but all are younger than the moment.
-    #[error("no backup is as old as {at}; the oldest is of {oldest}")]
+    #[error("no backup is as old as {}; the oldest is of {}", wall(.at), wall(.oldest))]
     TooYoung {
         /// The moment that was asked for.
         at: Timestamp,
@@ -48,6 +48,11 @@ pub enum NothingFound {
     /// No artefact has this id.
     #[error("no backup has the id {0}; `list` shows the ids")]
     Id(ArtefactId),
+}
+
+/// Spells a moment as listings do, by the clock on the wall.
+fn wall(time: &Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Chooses for each identity the newest artefact that fits.

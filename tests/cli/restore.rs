@@ -58,9 +58,27 @@ fn the_moment_is_inclusive() {
     assert_eq!(page("d", "yesterday"), "<?php blog");
     let ran = bed.run(["restore", "--to", "e", "--at", "2026-11-20 02:59:59"]).exit(1);
     drop(ran.stderr_has(
-        "no backup is as old as 2026-11-20T02:59:59Z; the oldest is of 2026-11-20T03:00:00Z",
+        "no backup is as old as 2026-11-20 02:59:59; the oldest is of 2026-11-20 03:00:00",
     ));
     assert!(!bed.path("e").exists());
+}
+
+#[test]
+fn a_moment_pasted_from_the_list_takes_in_the_copy_of_that_second() {
+    let mut bed = two_sites();
+    bed.now("2026-11-11T03:00:00.2+00:00[UTC]").run(["start"]);
+    bed.now("2026-11-12T03:00:00.2+00:00[UTC]").run(["start"]).noisy();
+    bed.run(["list"]).stdout_has("2026-11-11 03:00:00");
+    for (to, at) in [
+        ("a", "2026-11-11 03:00:00"),
+        ("b", "2026-11-11 03:00"),
+        ("c", "2026-11-11"),
+        ("d", "2026-11-11T03:00:00.2Z"),
+    ] {
+        let ran = bed.run(["restore", "--to", to, "--target", "**/blog", "--at", at]);
+        drop(ran.stdout_has("the backup of 2026-11-11 03:00:00"));
+    }
+    bed.run(["restore", "--to", "e", "--at", "2026-11-11T03:00:00.199Z"]).exit(1).noisy();
 }
 
 #[test]
