@@ -66,7 +66,8 @@ async fn restore(
     // A copy that cannot be seen may be the one that was asked for.
     let unseen = [holdings.troubles.clone(), holdings.damaged()].concat();
     unseen.iter().for_each(|trouble| tracing::warn!("there may be younger copies: {trouble}"));
-    choices.iter().flat_map(Choice::caveats).for_each(|caveat| tracing::warn!("{caveat}"));
+    let caveats = choices.iter().flat_map(|choice| choice.caveats(want.now));
+    caveats.for_each(|caveat| tracing::warn!("{caveat}"));
     let how = How {
         paths: verb.paths.iter().map(|path| output::pattern(path)).collect(),
         strip: verb.strip,
@@ -118,6 +119,7 @@ fn want(verb: &Restore, holdings: &Holdings<'_>, env: &Env) -> Result<Want, Fail
         target: verb.target.as_deref().map(list::glob).transpose()?,
         at: verb.at.as_deref().map(|text| when::parse(text, &env.clock.now())).transpose()?,
         id,
+        now: env.clock.now().timestamp(),
     })
 }
 

@@ -8,6 +8,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use crate::base::ArtefactId;
 use crate::catalogue::{Manifest, Outcome};
 use crate::restore::holdings::{Held, Holdings};
+use crate::retention;
 use crate::run::Selection;
 
 /// What a restore asks for.
@@ -19,6 +20,8 @@ pub struct Want {
     pub at: Option<Timestamp>,
     /// Exactly this artefact.
     pub id: Option<ArtefactId>,
+    /// The present moment: a copy dated more than a day after it is never the newest.
+    pub now: Timestamp,
 }
 
 /// One artefact and every storage that has it.
@@ -29,6 +32,8 @@ pub struct Choice<'a> {
     pub held: Vec<Held<'a>>,
     /// Younger copies that are not whole, and were passed over.
     pub passed_over: Vec<Held<'a>>,
+    /// Copies that are dated in the future, and were passed over for that.
+    pub ahead: Vec<Held<'a>>,
 }
 
 /// Nothing fits.
@@ -80,7 +85,7 @@ pub fn pick<'a>(
         return Err(NothingFound::None(asked_for.to_owned()));
     };
     let moment = want.at.filter(|_| want.id.is_none());
-    let choices = newest_of_each(held, moment);
+    let choices = newest_of_each(held, moment, want.now);
     match (choices.is_empty(), moment) {
         (true, Some(at)) => Err(NothingFound::TooYoung { at, oldest }),
         _ => Ok(choices),
@@ -89,7 +94,7 @@ pub fn pick<'a>(
 
 type Identity<'a> = (&'a str, Option<&'a str>, &'a str);
 
-fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>> {
+fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>, now: Timestamp) -> Vec<Choice<'_>> {
     let mut copies: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
     for held in held {
         let manifest = &held.stored.manifest;
@@ -101,7 +106,7 @@ fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>>
         let key = (job, manifest.source.as_deref(), &*manifest.target);
         copies.entry(key).or_default().push(held);
     }
-    copies.into_values().map(newest).collect()
+    copies.into_values().map(|copies| newest_by(copies, now)).collect()
 }
 
 /// Gives every artefact that is meant, the youngest first, each with all storages that have it.
@@ -114,6 +119,18 @@ pub fn every<'a>(holdings: &'a Holdings<'a>, selection: &Selection) -> Vec<Choic
     copies.into_values().rev().map(newest).collect()
 }
 
+/// Chooses like [`newest`]; what is dated in the future only where nothing else can be used.
+fn newest_by(copies: Vec<Held<'_>>, now: Timestamp) -> Choice<'_> {
+    let is_ahead = |held: &Held<'_>| retention::is_future(held.stored.manifest.started, now);
+    let (ahead, known): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_ahead);
+    let is_whole = |held: &Held<'_>| held.stored.intact;
+    let is_last_resort = known.is_empty() || !known.iter().any(is_whole);
+    if is_last_resort && (known.is_empty() || ahead.iter().any(is_whole)) {
+        return newest([known, ahead].concat());
+    }
+    Choice { ahead, ..newest(known) }
+}
+
 /// Chooses the youngest artefact of which a whole copy is left, else the youngest.
 fn newest(copies: Vec<Held<'_>>) -> Choice<'_> {
     let age = |held: &Held<'_>| (held.stored.manifest.started, held.stored.manifest.id.clone());
@@ -123,14 +140,14 @@ fn newest(copies: Vec<Held<'_>>) -> Choice<'_> {
     let passed_over = copies.iter().filter(|held| age(held) > best).copied().collect();
     let mut held: Vec<_> = copies.into_iter().filter(|held| age(held) == best).collect();
     held.sort_by_key(|held| (!held.stored.intact, held.place.kind != "local"));
-    Choice { manifest: &held[0].stored.manifest, held, passed_over }
+    Choice { manifest: &held[0].stored.manifest, held, passed_over, ahead: Vec::new() }
 }
 
 impl Choice<'_> {
     /// Tells what a person should know before relying on it.
-    pub fn caveats(&self) -> Vec<String> {
-        let mut caveats = Vec::new();
+    pub fn caveats(&self, now: Timestamp) -> Vec<String> {
         let target = crate::base::display(&self.manifest.target);
+        let mut caveats = self.caveats_of_time(&target, now);
         for held in &self.passed_over {
             let (manifest, place) = (&held.stored.manifest, &held.place.name);
             let problem = held.stored.problem.as_deref().unwrap_or("it is not whole");
@@ -148,6 +165,27 @@ impl Choice<'_> {
         }
         if self.held.iter().all(|held| !held.stored.intact) {
             caveats.push(format!("{target}: objects of this copy are missing or cut short"));
+        }
+        caveats
+    }
+    /// Tells what is dated in the future: a clock was wrong then, or is now.
+    fn caveats_of_time(&self, target: &str, now: Timestamp) -> Vec<String> {
+        let ahead: BTreeMap<_, _> =
+            self.ahead.iter().map(|held| (&held.stored.manifest.id, held)).collect();
+        let mut caveats: Vec<String> = ahead
+            .into_values()
+            .map(|held| {
+                let (id, at) =
+                    (&held.stored.manifest.id, held.stored.manifest.local_start().date());
+                format!(
+                    "{target}: the copy {id} is dated in the future ({at}) and passed over; \
+                     --id {id} takes it"
+                )
+            })
+            .collect();
+        if retention::is_future(self.manifest.started, now) {
+            let at = self.manifest.local_start().date();
+            caveats.push(format!("{target}: this copy is dated in the future ({at})"));
         }
         caveats
     }
