@@ -114,7 +114,7 @@ fn newest<'a>(
 ) -> Result<Vec<Held<'a>>, Failure> {
     match pick(holdings, selection, want, "these jobs") {
         Ok(choices) => Ok(choices.into_iter().flat_map(|choice| choice.held).collect()),
-        Err(NothingFound::None(_)) => Ok(Vec::new()),
+        Err(NothingFound::None(_) | NothingFound::Target { .. }) => Ok(Vec::new()),
         Err(error) => Err(Failure::nothing(&error)),
     }
 }

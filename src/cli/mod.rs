@@ -5,6 +5,7 @@ mod check;
 mod config;
 mod failure;
 mod find;
+mod into;
 mod list;
 mod log;
 mod output;

@@ -42,6 +42,14 @@ pub enum NothingFound {
     /// There is no copy at all of what was asked for.
     #[error("no backup of {0} was found")]
     None(String),
+    /// There are copies, but of other targets.
+    #[error("no backup of {asked_for} has a target that matches {glob:?}")]
+    Target {
+        /// The jobs that were asked for, in words.
+        asked_for: String,
+        /// The glob for targets.
+        glob: String,
+    },
     /// There are copies, but all are younger than the moment.
     #[error("no backup is as old as {}; the oldest is of {}", wall(.at), wall(.oldest))]
     TooYoung {
@@ -69,17 +77,19 @@ pub fn pick<'a>(
     want: &Want,
     asked_for: &str,
 ) -> Result<Vec<Choice<'a>>, NothingFound> {
-    let fits = |held: &Held<'_>| {
-        let manifest = &held.stored.manifest;
-        let wanted = want.target.as_ref();
-        wanted.is_none_or(|glob| glob.is_match(crate::base::display(&manifest.target)))
-    };
-    let held: Vec<Held<'a>> = match &want.id {
+    let mut held: Vec<Held<'a>> = match &want.id {
         Some(id) => holdings.copies().filter(|held| held.stored.manifest.id == *id).collect(),
-        None => holdings.selected(selection).into_iter().filter(fits).collect(),
+        None => holdings.selected(selection),
     };
     if let (Some(id), true) = (&want.id, held.is_empty()) {
         return Err(NothingFound::Id(id.clone()));
+    }
+    if let (Some(glob), None, false) = (&want.target, &want.id, held.is_empty()) {
+        held.retain(|held| glob.is_match(crate::base::display(&held.stored.manifest.target)));
+        if held.is_empty() {
+            let (asked_for, glob) = (asked_for.to_owned(), glob.glob().to_string());
+            return Err(NothingFound::Target { asked_for, glob });
+        }
     }
     let Some(oldest) = held.iter().map(|held| held.stored.manifest.started).min() else {
         return Err(NothingFound::None(asked_for.to_owned()));

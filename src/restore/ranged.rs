@@ -66,6 +66,9 @@ pub(crate) async fn members(held: &Held<'_>, into: &Path, how: &How) -> Result<R
     let mut lone_links = Vec::new();
     let mut entries = reader.around(&selection);
     while let Some((entry, is_meant)) = entries.next().await.map_err(other)? {
+        if is_meant && restored.matched.len() < how.paths.len() {
+            restored.matched.extend(selection.which(&entry.path));
+        }
         let lone = is_meant && is_lone_link(&entry, &selection);
         if is_meant && !lone && span.members.len() < SPAN {
             if span.members.is_empty() {
