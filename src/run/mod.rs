@@ -26,10 +26,10 @@ use std::time::Duration;
 use jiff::Zoned;
 use tracing::{Instrument, error, info, info_span, warn};
 
-pub use journal::{DeadJournal, Journal, Open, dead};
+pub use journal::{DeadJournal, Journal, Open, dead, peek};
 pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
 pub use rotate::{as_copy, remove};
-pub use sweep::{Stale, SweepPlace, SweepReport, remove_stale, stale, sweep_dead};
+pub use sweep::{Stale, SweepPlace, SweepReport, foretell_dead, remove_stale, stale, sweep_dead};
 
 use crate::base::{Cancel, Clock, RunId, Watcher, chain};
 use crate::plan::{Entry, Job, Main, Plan};
