@@ -5,6 +5,7 @@ use crate::cli::failure::{Failure, NOTHING, USAGE};
 use crate::cli::{output, setup};
 use crate::config;
 use crate::plan::{self, Fetch, Place, Plan};
+use crate::run::Selection;
 use crate::storages::contract;
 
 /// Checks what was named; the whole config without a name.
@@ -32,7 +33,13 @@ fn config(globals: &Globals) -> Result<u8, Failure> {
             errors => output::line(format!("{errors} errors")),
         }
     }
-    Ok(if errors == 0 { 0 } else { USAGE })
+    if errors > 0 {
+        return Ok(USAGE);
+    }
+    // What `start` refuses is no good config.
+    let plan = plan::resolve(&config, Fetch::Never)?;
+    setup::refuse_nothing(&plan, &Selection::All)?;
+    Ok(0)
 }
 
 fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {

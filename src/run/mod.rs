@@ -245,6 +245,8 @@ fn tell(report: &crate::report::TargetReport) {
                 "{target}: stored on '{}' as {} ({} bytes)",
                 place.place, stored.key, stored.stored_bytes
             ),
+            // The reason stands among the warnings.
+            PlaceOutcome::Missed(_) => {}
             PlaceOutcome::Skipped(why) => info!("{target}: nothing for '{}': {why}", place.place),
             PlaceOutcome::Failed(why) => error!("{target}: not stored on '{}': {why}", place.place),
         }

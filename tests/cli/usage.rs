@@ -68,6 +68,21 @@ fn check_says_yes_or_tells_all_errors() {
 }
 
 #[test]
+fn check_refuses_what_start_refuses() {
+    let main = "main: {server_name: web1, state_dir: $DIR/state}\n";
+    let bed = Bed::new().config(&format!("{main}jobs: !include [conf.d/*.conf]\n"));
+    for verb in ["check", "start"] {
+        let ran = bed.run([verb]).exit(2).stderr_has("so nothing would be backed up");
+        drop(ran.stderr_has("do the patterns of `jobs: !include [...]` match?"));
+    }
+    let off = job("sites", "$DIR/www/*", &[local("store", "days: 3")]);
+    let off = off.replace("type:", "enable: no, type:");
+    let bed = bed.config(&config(&[off]));
+    let codes = ["check", "start"].map(|verb| bed.run([verb]).code());
+    assert_eq!(codes[0], codes[1]);
+}
+
+#[test]
 fn check_storage_tries_it_and_leaves_nothing() {
     let bed = two_sites();
     bed.run(["check", "storage", "store"]).stdout_has("ok     a range gives exactly its bytes");
