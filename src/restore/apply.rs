@@ -224,7 +224,7 @@ async fn whole_tree(held: &Held<'_>, into: &Path, how: &How) -> Result<Restored,
 pub(crate) fn options(held: &Held<'_>, how: &How) -> UnpackOptions {
     UnpackOptions {
         strip: strip(held, how),
-        select: None,
+        expected: None,
         rename: None,
         members: None,
         overwrite: how.overwrite,
