@@ -15,7 +15,7 @@ use crate::cli::into::{self, Goal, goals};
 use crate::cli::{list, log, output, progress, setup, show, when};
 use crate::plan::{Main, Plan};
 use crate::restore::apply::{self, How, Restored};
-use crate::restore::explain::explain;
+use crate::restore::explain::{Explained, explain};
 use crate::restore::holdings::{self, Holdings};
 use crate::restore::pick::{Choice, NothingFound, Want, pick};
 use crate::run::{Env, Selection};
@@ -86,7 +86,7 @@ async fn restore(
         cancel: env.cancel.clone(),
     };
     let code = match verb.to.as_str() {
-        _ if verb.explain => tell_commands(&choices, &verb.to, &how)?,
+        _ if verb.explain => tell_commands(&choices, &verb.to, &how).await?,
         "-" => to_stdout(globals, &choices, &how).await?,
         to => to_folders(globals, &choices, Path::new(to), &how).await?,
     };
@@ -148,12 +148,56 @@ fn not_found(error: &NothingFound, troubles: &[String]) -> Failure {
     troubles.iter().fold(failure, |failure, trouble| failure.hint(trouble.clone()))
 }
 
-fn tell_commands(choices: &[Choice<'_>], to: &str, how: &How) -> Result<u8, Failure> {
+/// Prints the commands for each target that has something of what is asked for.
+async fn tell_commands(choices: &[Choice<'_>], to: &str, how: &How) -> Result<u8, Failure> {
+    let (mut told, mut matched, mut failed) = (0, BTreeSet::new(), 0);
     for Goal { choice, into } in goals(choices, Path::new(to), how.strip)? {
         let into = (to != "-").then(|| into.to_string_lossy());
-        explain(&choice.held[0], into.as_deref(), how).into_iter().for_each(output::line);
+        match commands(choice, into.as_deref(), how).await {
+            Ok(explained) => {
+                told += 1;
+                matched.extend(explained.matched);
+                explained.lines.into_iter().for_each(output::line);
+            }
+            Err(apply::Error::NoMatch(_)) => {}
+            Err(error) => {
+                failed += 1;
+                let target = display(&choice.manifest.target);
+                tracing::error!("{target}: {}", crate::base::chain(&error));
+            }
+        }
     }
-    Ok(0)
+    if told + failed == 0 {
+        return Err(no_match(how));
+    }
+    let missing = to != "-" && tell_unmatched(how, &matched);
+    Ok(match (told, failed) {
+        (0, _) => NOTHING,
+        (_, 0) if !missing => 0,
+        _ => PARTLY,
+    })
+}
+
+/// Spells the commands for the first storage whose index can be read, if it is needed.
+async fn commands(
+    choice: &Choice<'_>,
+    into: Option<&str>,
+    how: &How,
+) -> Result<Explained, apply::Error> {
+    let mut done = Err(apply::Error::NoMatch(how.paths.join(", ")));
+    for held in &choice.held {
+        done = explain(held, into, how).await;
+        if matches!(done, Ok(_) | Err(apply::Error::NoMatch(_))) {
+            break;
+        }
+    }
+    done
+}
+
+fn no_match(how: &How) -> Failure {
+    let paths = how.paths.join(", ");
+    let error = Failure::new(NOTHING, format!("nothing in these backups matches {paths}"));
+    error.hint("`nxs-backup find` looks into all backups; --at or --id takes an older one.")
 }
 
 async fn to_stdout(globals: &Globals, choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
@@ -215,10 +259,7 @@ async fn to_folders(
         }
     }
     if rows.is_empty() && !how.cancel.is_cancelled() {
-        let paths = how.paths.join(", ");
-        let error = Failure::new(NOTHING, format!("nothing in these backups matches {paths}"));
-        return Err(error
-            .hint("`nxs-backup find` looks into all backups; --at or --id takes an older one."));
+        return Err(no_match(how));
     }
     match globals.json {
         true => output::json(&rows),

@@ -101,7 +101,7 @@ pub(crate) async fn members(held: &Held<'_>, into: &Path, how: &How) -> Result<R
 const SPAN: usize = 10_000;
 
 /// A hard link whose data belongs to a member that is not asked for.
-fn is_lone_link(entry: &Entry, selection: &Selection) -> bool {
+pub(crate) fn is_lone_link(entry: &Entry, selection: &Selection) -> bool {
     let data = entry.link.as_deref().filter(|_| entry.kind == EntryKind::HardLink);
     data.is_some_and(|data| !selection.matches(data))
 }
