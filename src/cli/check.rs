@@ -5,6 +5,7 @@ use crate::cli::failure::{Failure, NOTHING, USAGE};
 use crate::cli::{connect, output, setup};
 use crate::config::{self, Problems};
 use crate::plan::{self, Fetch, Place, Plan};
+use crate::run::Selection;
 use crate::storages::contract;
 
 /// Checks what was named; the whole config without a name.
@@ -24,6 +25,7 @@ fn config(globals: &Globals, connect: bool) -> Result<u8, Failure> {
     } else if !connect {
         output::json(&found);
     }
+<<<<<<< HEAD
     if !connect {
         return Ok(if errors == 0 { 0 } else { USAGE });
     }
@@ -54,6 +56,15 @@ fn tell(globals: &Globals, found: &Problems) {
         1 => output::line("1 error"),
         errors => output::line(format!("{errors} errors")),
     }
+=======
+    if errors > 0 {
+        return Ok(USAGE);
+    }
+    // What `start` refuses is no good config.
+    let plan = plan::resolve(&config, Fetch::Never)?;
+    setup::refuse_nothing(&plan, &Selection::All)?;
+    Ok(0)
+>>>>>>> h-fix3
 }
 
 fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {

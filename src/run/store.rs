@@ -56,8 +56,8 @@ fn forgive(require: Require, report: &mut TargetReport) {
     }
     for place in &mut report.places {
         if let PlaceOutcome::Failed(why) = &place.outcome {
-            place.warnings.push(format!("not stored: {why}"));
-            place.outcome = PlaceOutcome::Skipped("another storage has it (`require: any`)".into());
+            place.warnings.push(format!("not stored (`require: any`: another has it): {why}"));
+            place.outcome = PlaceOutcome::Missed(why.clone());
         }
     }
 }
@@ -358,10 +358,11 @@ fn stored_of(due: &Due<'_>, manifest: &Manifest) -> Stored {
 async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
     if manifest.shrunken {
         let size = manifest.raw_bytes;
+        let (key, held) =
+            (&due.key, if due.report.removed.is_empty() { "nothing" } else { "nothing more" });
         due.report.warnings.push(format!(
-            "{} is less than half as large as its predecessors ({size} bytes before compression): \
-             nothing is rotated; look at it, then `pin` an older copy or let the next runs confirm it",
-            due.key
+            "{key} is less than half as large as its predecessors ({size} bytes before compression): \
+             {held} is rotated; look at it, then `pin` an older copy or let the next runs confirm it"
         ));
     }
     if !due.listed {
