@@ -3,7 +3,7 @@
 #
 # PORT: the gateway, PORT+1: the same with TLS (DIR/tls/ca.crt). Virtual hosts lie below `localhost`.
 # Users, a key and a secret each: `svckey` owns the buckets `main` and `other`; `oddkey` has the odd
-# secret of DIR/odd and owns `odd`; `smallkey` has 24 MiB in all and owns `small`. `dropkey` may only
+# secret of DIR/odd and owns `odd`; `smallkey` has 4 MiB in all and owns `small`. `dropkey` may only
 # put objects into `dropbox`, `keepkey` may do everything in `keepsafe` but delete: both are svc's.
 start() {
     tls
@@ -46,7 +46,7 @@ users() {
     $admin user create --uid=svc --display-name=svc --access-key=svckey --secret-key=svcsecret &&
         $admin user create --uid=odd --display-name=odd --access-key=oddkey --secret-key="$(cat "$DIR/odd")" &&
         $admin user create --uid=small --display-name=small --access-key=smallkey --secret-key=smallsecret &&
-        $admin quota set --quota-scope=user --uid=small --max-size=24M &&
+        $admin quota set --quota-scope=user --uid=small --max-size=4M &&
         $admin quota enable --quota-scope=user --uid=small &&
         $admin user create --uid=drop --display-name=drop --access-key=dropkey --secret-key=dropsecret &&
         $admin user create --uid=keep --display-name=keep --access-key=keepkey --secret-key=keepsecret &&

@@ -65,11 +65,7 @@ impl Client {
     /// Signs and sends a request.
     ///
     /// Errors: what the store says instead of success; `need` is the right that the call asks for.
-    pub(super) async fn send(
-        &self,
-        request: Request<'_>,
-        need: Need,
-    ) -> Result<Response, Trouble> {
+    pub(super) async fn send(&self, request: Request<'_>, need: Need) -> Result<Response, Trouble> {
         let response = self.exchange(request).await?;
         if response.status().is_success() {
             return Ok(response);
@@ -257,6 +253,9 @@ mod tests {
         let client = Client::new(&target("b", Some("http://h"), None)).unwrap();
         let request = Request::new(Method::GET, "a b/%2F+ä").query("uploadId", "x/y=");
         assert_eq!(client.url(&request), "http://h/b/a%20b/%252F%2B%C3%A4?uploadId=x%2Fy%3D");
-        assert_eq!(client.url(&Request::new(Method::GET, "").query("uploads", "")), "http://h/b?uploads=");
+        assert_eq!(
+            client.url(&Request::new(Method::GET, "").query("uploads", "")),
+            "http://h/b?uploads="
+        );
     }
 }

@@ -125,8 +125,12 @@ fn judge(code: &str, message: &str, headers: &HeaderMap) -> Option<(Kind, String
             "the clocks of this machine and of the store differ by more than 15 minutes: set the \
              clock, best by NTP",
         ),
-        "AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect" | "Redirect"
-        | "301" | "307" => return Some((Kind::Other, other_region(headers))),
+        "AuthorizationHeaderMalformed"
+        | "PermanentRedirect"
+        | "TemporaryRedirect"
+        | "Redirect"
+        | "301"
+        | "307" => return Some((Kind::Other, other_region(headers))),
         "SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "503" | "429" => {
             (Kind::Unavailable, "the store is overloaded and asks to come back later")
         }

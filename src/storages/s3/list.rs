@@ -64,12 +64,7 @@ fn pages(bucket: Arc<Bucket>, prefix: String, page: ReadPage) -> BoxStream<'stat
     .boxed()
 }
 
-async fn ask(
-    bucket: &Bucket,
-    prefix: &str,
-    next: Next,
-    page: ReadPage,
-) -> Result<Page, Trouble> {
+async fn ask(bucket: &Bucket, prefix: &str, next: Next, page: ReadPage) -> Result<Page, Trouble> {
     let is_uploads = std::ptr::fn_addr_eq(page, uploads as ReadPage);
     let request = Request::new(Method::GET, "");
     let (request, need) = match is_uploads {

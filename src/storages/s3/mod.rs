@@ -50,9 +50,8 @@ impl Storage for S3 {
             return Ok(ByteStream::from_bytes(Vec::new()));
         };
         let (bucket, subject) = (Arc::clone(&self.0), key.clone());
-        let wrap = move |trouble| {
-            stream::Error::new(bucket.error("get", subject.as_str(), trouble))
-        };
+        let wrap =
+            move |trouble| stream::Error::new(bucket.error("get", subject.as_str(), trouble));
         Ok(bucket::stream(response, bytes, Box::new(wrap)))
     }
 

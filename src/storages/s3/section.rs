@@ -111,7 +111,9 @@ impl Config {
 
     fn keys(&self) -> Keys {
         match (self.access_key_id.clone(), self.secret_access_key.clone()) {
-            (Some(id), Some(secret)) => Keys::Given { id, secret, token: self.session_token.clone() },
+            (Some(id), Some(secret)) => {
+                Keys::Given { id, secret, token: self.session_token.clone() }
+            }
             _ => Keys::Found { profile: self.profile.clone() },
         }
     }

@@ -129,8 +129,10 @@ impl Upload {
         let (path, id) = (self.path.clone(), self.id.clone());
         tokio::spawn(async move {
             let aborted = step(bucket.retries, || async {
-                let ended = bucket.end(&path, &id).await;
-                ended.map_err(|trouble| bucket.error("put", key.as_str(), trouble))
+                let late = |_| Err(Trouble::new(Kind::Unavailable, "the store does not answer"));
+                let ended = timeout(PATIENCE * 2, bucket.end(&path, &id)).await;
+                let ended = ended.unwrap_or_else(late);
+                ended.map_err(|trouble| bucket.error("abort", key.as_str(), trouble))
             });
             if let Err(error) = aborted.await {
                 let error = chain(&error);

@@ -1,11 +1,7 @@
 use super::*;
 
 fn config() -> Config {
-    Config {
-        bucket_name: "bucket".to_owned(),
-        backup_dir: "/a/b/".to_owned(),
-        ..Config::default()
-    }
+    Config { bucket_name: "bucket".to_owned(), backup_dir: "/a/b/".to_owned(), ..Config::default() }
 }
 
 fn own() -> Config {
