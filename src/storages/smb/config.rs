@@ -21,7 +21,8 @@ pub struct Config {
     pub port: Option<u16>,
     /// The name of the share on the server, without slashes.
     pub share: String,
-    /// The user: `name`, `DOMAIN\name` or `name@domain`. Without it we come as a guest.
+    /// The user: `name`, `DOMAIN\name` or `name@domain`. Without it: `Guest` with an empty
+    /// password, on a server that has such an account.
     #[serde(default)]
     pub user: Option<String>,
     /// The user's password.
@@ -61,7 +62,7 @@ impl Config {
                 [("password", self.password.is_some()), ("domain", self.domain.is_some())]
             {
                 if is_set {
-                    let message = format!("`{key}` is set, but no `user`: a guest has none");
+                    let message = format!("`{key}` is set, but no `user`");
                     wrong.push(Wrong::new(key, message));
                 }
             }

@@ -40,8 +40,18 @@ impl Trouble {
     pub(super) fn of(subject: &str, error: smb::Error) -> Self {
         match status_of(&error) {
             Some(status) => Self::answer(subject, status),
-            None => Self::lost(format!("{subject}: {}", plain(&error))),
+            None => Self::unanswered(subject, &error),
         }
+    }
+
+    /// Wraps what the library said by itself.
+    fn unanswered(subject: &str, error: &smb::Error) -> Self {
+        let text = error.to_string();
+        let known = LIBRARY.iter().find(|(sign, ..)| text.contains(sign));
+        let (kind, words) = known
+            .map_or((Kind::Unavailable, text.trim_end_matches('.')), |known| (known.1, known.2));
+        let (lost, problem) = (kind == Kind::Unavailable, format!("{subject}: {words}"));
+        Self { kind, lost, status: None, problem }
     }
 
     /// Wraps what the server answered to a read, a write or a flush.
@@ -87,36 +97,32 @@ fn status_of(error: &smb::Error) -> Option<u32> {
     }
 }
 
-/// Says in plain words what the library says in its own.
-fn plain(error: &smb::Error) -> String {
-    let text = error.to_string();
-    for (sign, words) in LIBRARY {
-        if text.contains(sign) {
-            return (*words).to_owned();
-        }
-    }
-    text.trim_end_matches('.').to_owned()
-}
-
-const LIBRARY: &[(&str, &str)] = &[
-    ("connection is stopped", CUT),
-    ("Failed to send message", CUT),
-    ("Failed to receive message", CUT),
-    ("Not connected", CUT),
-    ("Operation timed out", "the server does not answer"),
-    ("Encryption is required, seems to be unsupported", NO_ENCRYPTION),
-    ("Encryption is required by the connection config", NO_ENCRYPTION),
-    ("Server requires encryption", "the server demands encryption; take `encrypt: no` away"),
+/// What the library says of its own, and what it means.
+const LIBRARY: &[(&str, Kind, &str)] = &[
+    ("Encryption is required, seems to be unsupported", Kind::Denied, NO_ENCRYPTION),
+    ("Encryption is required by the connection config", Kind::Denied, NO_ENCRYPTION),
     (
-        "Signing may be disabled",
-        "the server does not know the user and let us in as a guest only; check `user` and \
-         `password`, or leave both out if a guest may store here",
+        "Server requires encryption",
+        Kind::Denied,
+        "the server demands encryption; take `encrypt: no` away",
     ),
-    ("Signature verification failed", "an answer of the server was changed on its way"),
-    ("Failed to verify incoming message", "an answer of the server was changed on its way"),
+    // A guest has no key to sign with, and the library lets nobody in who cannot prove one.
+    ("before SSPI authentication completed", Kind::Denied, GUEST),
+    ("Signing may be disabled", Kind::Denied, GUEST),
+    ("but signing is required for the session", Kind::Denied, GUEST),
+    ("Signature verification failed", Kind::Unavailable, CHANGED),
+    ("Failed to verify incoming message", Kind::Unavailable, CHANGED),
+    ("connection is stopped", Kind::Unavailable, CUT),
+    ("Failed to send message", Kind::Unavailable, CUT),
+    ("Failed to receive message", Kind::Unavailable, CUT),
+    ("Not connected", Kind::Unavailable, CUT),
+    ("Operation timed out", Kind::Unavailable, "the server does not answer"),
 ];
 
 const CUT: &str = "the connection was cut off";
+const CHANGED: &str = "an answer of the server was changed on its way";
+const GUEST: &str = "the server does not know the user and would let us in as a guest without a \
+                     key, which is not done here; check `user` and `password`";
 const NO_ENCRYPTION: &str =
     "the server cannot encrypt; take `encrypt: yes` away, or switch SMB 3 encryption on there";
 

@@ -72,6 +72,7 @@ impl Link {
         match wire.note(call(wire.clone()).await) {
             Err(trouble) if trouble.lost && worked => {
                 let wire = self.wire().await?;
+                wire.used.store(true, Ordering::Relaxed);
                 wire.note(call(wire.clone()).await)
             }
             done => done,

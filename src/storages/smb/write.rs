@@ -122,6 +122,24 @@ impl Upload {
 
     /// Opens the file over a new connection, where what was lost is written again.
     pub(super) async fn recover(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+        let mut trouble = trouble;
+        loop {
+            self.count(trouble)?;
+            self.pipe.rewind();
+            (self.wire, self.file) = tokio::select! {
+                () = self.gone.cancelled() => return Err(given_up()),
+                reopened = self.reopen() => reopened?,
+            };
+            let checked = self.pipe.check(&self.file, &self.subject).await;
+            match self.wire.note(checked) {
+                Err(again) if again.lost => trouble = again,
+                done => return done,
+            }
+        }
+    }
+
+    /// Counts a broken connection; too many of them without any progress are the end.
+    fn count(&mut self, trouble: Trouble) -> Result<(), Trouble> {
         if self.pipe.progress > self.seen {
             (self.broken, self.seen) = (0, self.pipe.progress);
         }
@@ -129,14 +147,9 @@ impl Upload {
             return Err(trouble);
         }
         self.broken += 1;
-        info!(storage = %self.site.name, key = %self.key, error = %trouble, "going on over a new connection");
-        self.pipe.rewind();
-        let reopened = tokio::select! {
-            () = self.gone.cancelled() => return Err(given_up()),
-            reopened = self.reopen() => reopened?,
-        };
-        (self.wire, self.file) = reopened;
-        self.wire.note(self.pipe.check(&self.file, &self.subject).await)
+        let (storage, key) = (&self.site.name, &self.key);
+        info!(%storage, %key, error = %trouble, "going on over a new connection");
+        Ok(())
     }
 
     /// Goes over to a new connection while the old one still works.

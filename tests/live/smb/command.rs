@@ -47,7 +47,7 @@ fn bed(text: &str) -> Bed {
 #[test]
 fn a_tree_is_backed_up_listed_verified_and_restored() {
     for (share, folder, login) in
-        [("data", "/jobs/tree/", odd()), ("sealed", "jobs\\tree", USUAL.to_owned())]
+        [("data", "/odd/tree/", odd()), ("sealed", "jobs\\tree", USUAL.to_owned())]
     {
         let bed = bed(&job(share, folder, &login));
         bed.run(["check"]);
@@ -113,7 +113,7 @@ fn run_watched(bed: &Bed, args: &[&str], secret: &str) -> String {
 
 #[test]
 fn a_password_stands_in_no_log_and_on_no_command_line() {
-    let bed = bed(&job("data", "jobs/secrets", &odd()));
+    let bed = bed(&job("data", "odd/secrets", &odd()));
     let secret = "f%g#h:i@j/k";
     let mut said = run_watched(&bed, &["start", "-vv"], secret);
     said.push_str(&run_watched(&bed, &["config", "show", "site"], secret));
@@ -122,7 +122,7 @@ fn a_password_stands_in_no_log_and_on_no_command_line() {
         assert!(!said.contains(part), "{said}");
     }
     let wrong = "user: odd\n    password: 'f%g#h:i@j/k'";
-    let wrong = bed.config(&job("data", "jobs/secrets", wrong));
+    let wrong = bed.config(&job("data", "odd/secrets", wrong));
     let ran = wrong.run(["start", "-vv"]).exit(1).noisy();
     let said = format!("{}{}", ran.out(), ran.err());
     assert!(said.contains("the server refuses the user or the password"), "{said}");
@@ -151,7 +151,7 @@ fn mistakes_in_the_config_are_shown_where_they_are() {
     let ran = bed(&text.replace("bucket: x", "")).run(["check"]).exit(2).noisy();
     let said = format!("{}{}", ran.out(), ran.err());
     for words in [
-        "nxs-backup.conf:9:",
+        "nxs-backup.conf:10:5",
         "`host` must be a name or an address alone",
         "`share` is the name of a share alone",
         "`user` names a domain already",

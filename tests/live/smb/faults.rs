@@ -51,6 +51,7 @@ fn whole(mib: u64) -> Vec<u8> {
 async fn a_put_that_is_cut_off_goes_on_where_it_stood() {
     let proxy = Proxy::to(server().port(0));
     let storage = storage(behind(&proxy, "goes-on"));
+    put(&*storage, "big", "small").await.unwrap();
     for at in [100_u64, 3 << 20, 20 << 20] {
         proxy.cut_after(at);
         storage.put(&key("big"), noise(40)).await.unwrap();
@@ -209,19 +210,19 @@ async fn who_may_not_come_in_is_told_why() {
         (smb::Config { password: secret("wrong"), ..good() }, Kind::Denied, "STATUS_LOGON_FAILURE"),
         (
             smb::Config { user: Some("nobodyhere".to_owned()), ..good() },
-            Kind::Unavailable,
-            "let us in as a guest only; check `user`",
+            Kind::Denied,
+            "would let us in as a guest without a key",
         ),
         (
             smb::Config { share: "none".to_owned(), ..good() },
             Kind::Other,
             "STATUS_BAD_NETWORK_NAME",
         ),
-        (smb::Config { user: None, password: None, ..good() }, Kind::Denied, "access denied"),
+        (smb::Config { user: None, password: None, ..good() }, Kind::Denied, "check `user` and"),
         (keys(server().port(2), "data", "x"), Kind::Unavailable, "if it speaks SMB 1 alone"),
         (
             smb::Config { encrypt: Some(true), ..keys(server().port(4), "data", "x") },
-            Kind::Unavailable,
+            Kind::Denied,
             "the server cannot encrypt; take `encrypt: yes` away",
         ),
         (
@@ -253,8 +254,7 @@ async fn a_password_may_hold_every_awkward_character() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_that_may_only_be_read_is_denied() {
-    let guest = smb::Config { user: None, password: None, ..keys(server().port(0), "guest", "") };
-    let guest = storage(guest);
+    let guest = storage(keys(server().port(0), "guest", ""));
     assert_eq!(get(&*guest, "file").await, b"read me\n");
     failed(put(&*guest, "x", "x").await, Kind::Denied, "give the user the right to do this");
     assert_eq!(names(&*guest, "").await, ["file"]);
