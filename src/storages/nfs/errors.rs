@@ -78,21 +78,20 @@ pub(super) fn not_mounted(
     privileged: bool,
     exports: Option<&str>,
 ) -> (Kind, String) {
-    let exports = exports.map(|exports| format!("; it exports {exports}")).unwrap_or_default();
+    let there = exports.map(|exports| format!(" to what is there: {exports}")).unwrap_or_default();
     let (host, export) = (&way.host, &way.export);
     let denied = matches!(status, mountstat3::MNT3ERR_ACCES | mountstat3::MNT3ERR_PERM);
     let (kind, words) = if denied {
+        let port = if privileged { "" } else { UNPRIVILEGED };
         let words = format!(
             "{host} does not let this host mount {export}: name it in the server's \
-             /etc/exports{}",
-            if privileged { "" } else { UNPRIVILEGED }
+             /etc/exports, or set `export`{there}{port}"
         );
         (Kind::Denied, words)
     } else {
-        let words = format!("{host} has nothing to mount at {export}: set `export`");
-        (Kind::Other, words)
+        (Kind::Other, format!("{host} has nothing to mount at {export}: set `export`{there}"))
     };
-    (kind, format!("{words}{exports} ({status})"))
+    (kind, format!("{words} ({status})"))
 }
 
 /// Tells what a call means that brought no answer of its program.
@@ -183,7 +182,8 @@ mod tests {
         let said = |privileged| {
             not_mounted(mountstat3::MNT3ERR_ACCES, &way(), privileged, Some("/a, /b")).1
         };
-        assert!(said(false).contains("add `insecure` to the export; it exports /a, /b"));
+        assert!(said(false).ends_with("add `insecure` to the export (MNT3ERR_ACCES)"));
+        assert!(said(true).contains("set `export` to what is there: /a, /b"), "{}", said(true));
         assert!(!said(true).contains("insecure"), "{}", said(true));
     }
 }

@@ -10,6 +10,7 @@ use tracing::debug;
 
 use crate::base::Key;
 use crate::storages::nfs::call::{Answer, Call, Found};
+use crate::storages::nfs::errors::Trouble;
 use crate::storages::nfs::read::describe;
 use crate::storages::{Object, ObjectStream, Result};
 
@@ -77,7 +78,13 @@ impl Walk {
                 self.reading = Some(Reading::of(folder, handle, ""));
                 continue;
             };
-            let page = self.page(&reading).await?;
+            let page = match self.page(&reading).await? {
+                Ok(page) => page,
+                Err(status) => {
+                    self.reading = self.find_again(reading, status).await?;
+                    continue;
+                }
+            };
             reading.verifier = page.verifier;
             // A server that repeats itself would hold us for ever.
             let goes_on = page.entries.last().is_some_and(|last| last.cookie != reading.cookie);
@@ -123,15 +130,28 @@ impl Walk {
         Ok(())
     }
 
+    /// Looks once more for a folder that went away while it was to be read.
+    ///
+    /// Returns `None` when it is really gone, so that nothing is left out by mistake.
+    async fn find_again(&self, reading: Reading, status: nfsstat3) -> Result<Option<Reading>> {
+        let Reading { folder, cookie, prefix, .. } = reading;
+        match (self.call.judge(status), cookie) {
+            (Trouble::Stale, 0) => (),
+            (trouble, _) => return Err(self.call.plainly(trouble)),
+        }
+        let handle = self.call.steady(|| self.call.folder(&folder)).await?;
+        Ok(handle.map(|handle| Reading::of(folder, handle, &prefix)))
+    }
+
     /// Reads the next page, the plain way where the server has no other.
-    async fn page(&mut self, reading: &Reading) -> Result<Page> {
+    async fn page(&mut self, reading: &Reading) -> Result<Answer<Page>> {
         if self.plus {
             match page_plus(&self.call, reading).await? {
                 Err(nfsstat3::NFS3ERR_NOTSUPP) => self.plus = false,
-                done => return done.map_err(|status| self.call.refused(status)),
+                done => return Ok(done),
             }
         }
-        page_plain(&self.call, reading).await?.map_err(|status| self.call.refused(status))
+        page_plain(&self.call, reading).await
     }
 }
 

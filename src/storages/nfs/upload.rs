@@ -113,7 +113,7 @@ impl Upload {
             landed(&self.file.call, done)?;
         }
         let (file, batch) = (self.file.clone(), std::mem::take(&mut self.batch));
-        self.flying.spawn(async move { file.settle(batch).await });
+        self.flying.spawn(async move { file.settle(batch, stable_how::UNSTABLE).await });
         Ok(())
     }
 
@@ -121,13 +121,10 @@ impl Upload {
         if !self.gathered.is_empty() {
             self.close_piece();
         }
-        if let [piece] = &self.batch[..]
-            && piece.at == 0
-        {
-            self.file.write(piece, stable_how::FILE_SYNC).await?;
-            return Ok(self.end);
-        }
-        if !self.batch.is_empty() {
+        if self.end <= self.piece_bytes as u64 {
+            let batch = std::mem::take(&mut self.batch);
+            self.file.settle(batch, stable_how::FILE_SYNC).await?;
+        } else if !self.batch.is_empty() {
             self.launch().await?;
         }
         while let Some(done) = self.flying.join_next().await {
@@ -151,11 +148,12 @@ fn landed(
 }
 
 impl File {
-    /// Writes a batch and has it flushed; what a restart of the server cost is sent again.
-    async fn settle(&self, mut left: Vec<Piece>) -> Result<()> {
+    /// Writes a batch and has it flushed, unless the server says that it flushed it at once; what
+    /// a restart cost is sent again.
+    async fn settle(&self, mut left: Vec<Piece>, stable: stable_how) -> Result<()> {
         let restarts = self.call.server.retries + 1;
         for _ in 0..=restarts {
-            let writes = left.iter().map(|piece| self.write(piece, stable_how::UNSTABLE));
+            let writes = left.iter().map(|piece| self.write(piece, stable));
             let written = try_join_all(writes).await?;
             let committed = match written.iter().all(|written| *written == Written::Durably) {
                 true => return Ok(()),
