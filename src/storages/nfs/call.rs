@@ -59,6 +59,11 @@ impl Call {
         Self { retries: self.server.retries, ..self.clone() }
     }
 
+    /// Returns the same call for what should not be left half done, were only the answer lost.
+    pub(super) fn once_more(&self) -> Self {
+        Self { retries: self.server.retries.min(1), ..self.clone() }
+    }
+
     pub(super) fn error(&self, kind: Kind, words: impl Into<String>) -> Error {
         Error::new(kind, &self.server.name, self.verb, &*self.subject, words.into())
     }

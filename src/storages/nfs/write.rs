@@ -125,7 +125,7 @@ async fn create(
     let attributes = sattr3 { mode: Nfs3Option::Some(0o600), ..sattr3::default() };
     let how = createhow3::GUARDED(attributes);
     let request = CREATE3args { where_: entry(&folder, &name), how };
-    match call.ask(&request).await? {
+    match call.once_more().ask(&request).await? {
         Ok(CREATE3resok { obj: Nfs3Option::Some(handle), .. }) => Ok((folder, name, handle)),
         // Nobody else knows the name: an answer of the server was lost, the file is ours.
         Ok(_) | Err(nfsstat3::NFS3ERR_EXIST) => {

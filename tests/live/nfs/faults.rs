@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use nxs_backup::base::chain;
 use nxs_backup::storages::layers::Timeout;
 use nxs_backup::storages::nfs::Config;
@@ -11,14 +10,14 @@ use nxs_backup::storages::{Kind, Storage};
 use nxs_backup::stream::ByteStream;
 use tokio::time::{sleep, timeout};
 
-use crate::live::nfs::{body, connect, connect_for, got, key, keys, names, noise, put};
+use crate::live::nfs::{connect, connect_for, got, key, keys, names, noise, put};
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 
 const MIB: usize = 1 << 20;
 
 /// The shared server behind a proxy.
-fn behind(folder: &str) -> (Proxy, Config) {
+pub(super) fn behind(folder: &str) -> (Proxy, Config) {
     let server = Server::shared("ganesha");
     let proxy = Proxy::mirror([server.port(0), server.port(1)]);
     let config = Config { host: proxy.host(), ..keys(server, "export", folder) };
@@ -222,22 +221,4 @@ async fn a_put_that_is_dropped_is_cleaned_up() {
         }
     };
     timeout(Duration::from_secs(10), gone).await.expect("empty folders were left");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures, by eye: run it with --release and --nocapture"]
-async fn how_fast_it_is_with_a_round_trip_of_40_ms() {
-    let (proxy, config) = behind("slow");
-    proxy.round_trip(Duration::from_millis(40));
-    let storage = connect(config);
-    let bytes = noise(256 * MIB);
-    let secs = |begun: Instant| 256.0 / begun.elapsed().as_secs_f64();
-    let begun = Instant::now();
-    storage.put(&key("object"), body(&bytes)).await.unwrap();
-    let put = secs(begun);
-    let begun = Instant::now();
-    let back: Bytes = got(&*storage, "object").await;
-    assert!(back == bytes);
-    use std::io::Write;
-    writeln!(std::io::stderr(), "put {put:.0} MiB/s, get {:.0} MiB/s", secs(begun)).unwrap();
 }

@@ -1,5 +1,6 @@
-//! A server in this process that takes only half of what it is given, and that restarts before
-//! it has flushed what it took: what no real server does at the right moment.
+//! A server in this process that does what no real one does at the right moment: it takes only
+//! half of what it is given, restarts before it has flushed what it took, does what it is asked
+//! and hangs up without a word, and cannot list a folder with attributes.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};
@@ -10,12 +11,12 @@ use std::thread;
 use nfs3_client::nfs3_types::mount::{fhandle3, mountres3, mountres3_ok};
 use nfs3_client::nfs3_types::nfs3::*;
 use nfs3_client::nfs3_types::rpc::*;
-use nfs3_client::nfs3_types::xdr_codec::{Opaque, Pack, Unpack, Void};
+use nfs3_client::nfs3_types::xdr_codec::{List, Opaque, Pack, Unpack};
 use nxs_backup::base::chain;
 use nxs_backup::storages::Kind;
 use nxs_backup::storages::nfs::Config;
 
-use crate::live::nfs::{connect_for, noise, put};
+use crate::live::nfs::{connect_for, key, names, noise, put};
 
 /// One folder of files; a handle is the number of a file, 0 is the folder.
 #[derive(Default)]
@@ -28,6 +29,8 @@ struct Disk {
     forgets: u32,
     starts: u8,
     taken: usize,
+    /// Procedures that it does once and then hangs up.
+    silent_after: Vec<NFS_PROGRAM>,
 }
 
 type Shared = Arc<Mutex<Disk>>;
@@ -76,7 +79,12 @@ fn talk(mut stream: TcpStream, disk: &Shared) -> io::Result<()> {
         rpc_msg { xid: message.xid, body }.pack(&mut answer).unwrap();
         let mut disk = disk.lock().unwrap_or_else(PoisonError::into_inner);
         if call.prog == PROGRAM {
-            disk.nfs(NFS_PROGRAM::try_from(call.proc).unwrap(), &mut request, &mut answer);
+            let procedure = NFS_PROGRAM::try_from(call.proc).unwrap();
+            disk.nfs(procedure, &mut request, &mut answer);
+            if disk.silent_after.contains(&procedure) {
+                disk.silent_after.retain(|other| *other != procedure);
+                return Ok(());
+            }
         } else {
             let fhandle = fhandle3(Opaque::owned(vec![0; 8]));
             say(&mut answer, mountres3::Ok(mountres3_ok { fhandle, auth_flavors: vec![1] }));
@@ -112,32 +120,76 @@ impl Disk {
                 let obj_attributes = self.facts(number(&asked.object));
                 say(answer, GETATTR3res::Ok(GETATTR3resok { obj_attributes }));
             }
-            NFS_PROGRAM::NFSPROC3_CREATE => {
-                let asked: CREATE3args<'static> = hear(request);
-                let made = self.seen.len() as u64 + 1;
-                self.names.insert(asked.where_.name.as_ref().to_vec(), made);
-                self.seen.insert(made, Vec::new());
-                self.flushed.insert(made, Vec::new());
-                let obj = Nfs3Option::Some(handle(made));
-                let (obj_attributes, dir_wcc) = (Nfs3Option::None, wcc_data::default());
-                say(answer, CREATE3res::Ok(CREATE3resok { obj, obj_attributes, dir_wcc }));
-            }
+            NFS_PROGRAM::NFSPROC3_LOOKUP => self.lookup(&hear(request), answer),
+            NFS_PROGRAM::NFSPROC3_CREATE => self.create(&hear(request), answer),
             NFS_PROGRAM::NFSPROC3_WRITE => self.write(&hear(request), answer),
             NFS_PROGRAM::NFSPROC3_COMMIT => self.commit(&hear(request), answer),
-            NFS_PROGRAM::NFSPROC3_RENAME => {
-                let asked: RENAME3args<'static, 'static> = hear(request);
-                let moved = self.names.remove(asked.from.name.as_ref()).unwrap();
-                self.names.insert(asked.to.name.as_ref().to_vec(), moved);
-                let (fromdir_wcc, todir_wcc) = (wcc_data::default(), wcc_data::default());
-                say(answer, RENAME3res::Ok(RENAME3resok { fromdir_wcc, todir_wcc }));
-            }
+            NFS_PROGRAM::NFSPROC3_RENAME => self.rename(&hear(request), answer),
             NFS_PROGRAM::NFSPROC3_REMOVE => {
                 let asked: REMOVE3args<'static> = hear(request);
                 self.names.remove(asked.object.name.as_ref());
                 say(answer, REMOVE3res::Ok(REMOVE3resok { dir_wcc: wcc_data::default() }));
             }
+            NFS_PROGRAM::NFSPROC3_READDIRPLUS => {
+                let refusal = READDIRPLUS3resfail::default();
+                say(answer, READDIRPLUS3res::Err((nfsstat3::NFS3ERR_NOTSUPP, refusal)));
+            }
+            NFS_PROGRAM::NFSPROC3_READDIR => self.list(&hear(request), answer),
             other => panic!("{other:?} was not expected"),
         }
+    }
+
+    fn lookup(&self, asked: &LOOKUP3args<'static>, answer: &mut Vec<u8>) {
+        let none = LOOKUP3resfail::default();
+        say(
+            answer,
+            match self.names.get(asked.what.name.as_ref()) {
+                None => LOOKUP3res::Err((nfsstat3::NFS3ERR_NOENT, none)),
+                Some(number) => LOOKUP3res::Ok(LOOKUP3resok {
+                    object: handle(*number),
+                    obj_attributes: Nfs3Option::None,
+                    dir_attributes: Nfs3Option::None,
+                }),
+            },
+        );
+    }
+
+    fn create(&mut self, asked: &CREATE3args<'static>, answer: &mut Vec<u8>) {
+        if self.names.contains_key(asked.where_.name.as_ref()) {
+            let refusal = CREATE3resfail::default();
+            return say(answer, CREATE3res::Err((nfsstat3::NFS3ERR_EXIST, refusal)));
+        }
+        let made = self.seen.len() as u64 + 1;
+        self.names.insert(asked.where_.name.as_ref().to_vec(), made);
+        self.seen.insert(made, Vec::new());
+        self.flushed.insert(made, Vec::new());
+        let obj = Nfs3Option::Some(handle(made));
+        let (obj_attributes, dir_wcc) = (Nfs3Option::None, wcc_data::default());
+        say(answer, CREATE3res::Ok(CREATE3resok { obj, obj_attributes, dir_wcc }));
+    }
+
+    fn rename(&mut self, asked: &RENAME3args<'static, 'static>, answer: &mut Vec<u8>) {
+        let Some(moved) = self.names.remove(asked.from.name.as_ref()) else {
+            let refusal = RENAME3resfail::default();
+            return say(answer, RENAME3res::Err((nfsstat3::NFS3ERR_NOENT, refusal)));
+        };
+        self.names.insert(asked.to.name.as_ref().to_vec(), moved);
+        let (fromdir_wcc, todir_wcc) = (wcc_data::default(), wcc_data::default());
+        say(answer, RENAME3res::Ok(RENAME3resok { fromdir_wcc, todir_wcc }));
+    }
+
+    /// Gives one name at a time; its number is the cookie.
+    fn list(&self, asked: &READDIR3args, answer: &mut Vec<u8>) {
+        let next = self.names.iter().nth(asked.cookie as usize);
+        let entries = next.map(|(name, number)| entry3 {
+            fileid: *number,
+            name: filename3::from(name.clone()),
+            cookie: asked.cookie + 1,
+        });
+        let eof = asked.cookie as usize + 1 >= self.names.len();
+        let reply = dirlist3 { entries: List(entries.into_iter().collect()), eof };
+        let (dir_attributes, cookieverf) = (Nfs3Option::None, cookieverf3::default());
+        say(answer, READDIR3res::Ok(READDIR3resok { dir_attributes, cookieverf, reply }));
     }
 
     /// Takes half of the bytes, and does not flush them.
@@ -234,4 +286,22 @@ async fn a_server_that_loses_everything_all_the_time_fails_the_put() {
     );
     assert_eq!(error.kind, Kind::Unavailable);
     assert!(disk.lock().unwrap().names.is_empty(), "a temporary file stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_without_an_answer_is_not_done_twice() {
+    use NFS_PROGRAM as P;
+    let (disk, config) = serve(0);
+    let steps = [P::NFSPROC3_CREATE, P::NFSPROC3_WRITE, P::NFSPROC3_COMMIT, P::NFSPROC3_RENAME];
+    disk.lock().unwrap().silent_after = steps.to_vec();
+    let storage = connect_for(config, 3, 60);
+    let bytes = noise(1 << 20);
+    put(&*storage, "object", &bytes).await.unwrap();
+    disk.lock().unwrap().silent_after = vec![P::NFSPROC3_REMOVE];
+    put(&*storage, "other", &bytes).await.unwrap();
+    assert_eq!(names(&*storage).await, ["object", "other"]);
+    storage.delete(&key("other")).await.unwrap();
+    let disk = disk.lock().unwrap();
+    assert_eq!(disk.names.keys().collect::<Vec<_>>(), [b"object"]);
+    assert!(disk.flushed[&disk.names[&b"object"[..]]] == bytes && disk.silent_after.is_empty());
 }

@@ -6,6 +6,7 @@ mod forgetful;
 mod ports;
 mod reading;
 mod refusals;
+mod speed;
 
 use std::sync::Arc;
 use std::time::Duration;
