@@ -3,7 +3,7 @@
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, USAGE};
 use crate::cli::{connect, output, setup};
-use crate::config::{self, Problems};
+use crate::config::{self, Config, Problems};
 use crate::plan::{self, Fetch, Place, Plan};
 use crate::run::Selection;
 use crate::storages::contract;
@@ -25,24 +25,16 @@ fn config(globals: &Globals, connect: bool) -> Result<u8, Failure> {
     } else if !connect {
         output::json(&found);
     }
-<<<<<<< HEAD
-    if !connect {
-        return Ok(if errors == 0 { 0 } else { USAGE });
+    if connect {
+        return reach(globals, &config, &found);
     }
-    let plan = plan::resolve(&config, Fetch::All)?;
-    let reached = connect::all(&plan)?;
-    let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
-    let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
-    if globals.json {
-        output::json(&serde_json::json!({ "problems": found, "storages": reached }));
-    } else {
-        if errors == 0 {
-            // What was found only when values were fetched from elsewhere.
-            broken.iter().for_each(|problem| output::line(problem.trim_end()));
-        }
-        connect::tell(&reached);
+    if errors > 0 {
+        return Ok(USAGE);
     }
-    Ok(if broken.is_empty() { connect::exit(&reached) } else { USAGE })
+    // What `start` refuses is no good config.
+    let plan = plan::resolve(&config, Fetch::Never)?;
+    setup::refuse_nothing(&plan, &Selection::All)?;
+    Ok(0)
 }
 
 /// Prints what is wrong with the config.
@@ -56,15 +48,25 @@ fn tell(globals: &Globals, found: &Problems) {
         1 => output::line("1 error"),
         errors => output::line(format!("{errors} errors")),
     }
-=======
-    if errors > 0 {
-        return Ok(USAGE);
-    }
-    // What `start` refuses is no good config.
-    let plan = plan::resolve(&config, Fetch::Never)?;
+}
+
+/// Reaches the storages of the jobs that are good.
+fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Failure> {
+    let plan = plan::resolve(config, Fetch::All)?;
     setup::refuse_nothing(&plan, &Selection::All)?;
-    Ok(0)
->>>>>>> h-fix3
+    let reached = connect::all(&plan)?;
+    let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
+    let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
+    if globals.json {
+        output::json(&serde_json::json!({ "problems": found, "storages": reached }));
+    } else {
+        if found.errors().count() == 0 {
+            // What was found only when values were fetched from elsewhere.
+            broken.iter().for_each(|problem| output::line(problem.trim_end()));
+        }
+        connect::tell(&reached);
+    }
+    Ok(if broken.is_empty() { connect::exit(&reached) } else { USAGE })
 }
 
 fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {
