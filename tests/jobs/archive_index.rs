@@ -247,15 +247,16 @@ async fn only_what_is_meant_is_unpacked_and_must_be_what_its_line_says() {
     let names: Vec<_> = tree::read(&bed.path("out/srv/in")).into_keys().collect();
     assert_eq!(names, ["", "a", "a/x", "b", "b/x"].map(std::path::PathBuf::from));
     assert_eq!(try_with("elsewhere", 512, &|_| {}).unwrap().files, 0);
-    let changes: [(&str, &dyn Fn(&mut Entry)); 5] = [
-        ("its time", &|entry| entry.mtime_ns += 1),
-        ("its mode", &|entry| entry.mode ^= 1),
-        ("its owner", &|entry| entry.uid += 1),
-        ("its size", &|entry| entry.size += 1),
-        ("one of its attributes", &|entry| entry.pax = Some([0; 8])),
+    type Change = fn(&mut Entry);
+    let changes: [(&str, Change); 5] = [
+        ("its time", |entry| entry.mtime_ns += 1),
+        ("its mode", |entry| entry.mode ^= 1),
+        ("its owner", |entry| entry.uid += 1),
+        ("its size", |entry| entry.size += 1),
+        ("one of its attributes", |entry| entry.pax = Some([0; 8])),
     ];
     for (what, change) in changes {
-        let error = try_with(what, 0, change).unwrap_err().to_string();
+        let error = try_with(what, 0, &change).unwrap_err().to_string();
         assert!(error.contains(&format!("{what} is not what the index says")), "{error}");
     }
 }
