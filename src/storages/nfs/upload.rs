@@ -21,7 +21,8 @@ use crate::stream::ByteStream;
 /// A file that is being filled. Dropped, it stops writing.
 ///
 /// Memory: a batch that is gathered and [`FLYING`] that are not flushed yet, so 3 × 8 MiB, less
-/// where several NFS storages are served at once, and 1 MiB for each connection.
+/// where several NFS storages are served at once, and 1 MiB for each connection. Large chunks are
+/// kept as they came, and held until their last byte is flushed.
 pub(super) struct Upload {
     file: Arc<File>,
     piece_bytes: usize,
@@ -85,10 +86,14 @@ impl Upload {
 
     async fn take(&mut self, mut chunk: Bytes) -> Result<()> {
         while !chunk.is_empty() {
-            let room = self.piece_bytes - self.gathered.len();
-            self.gathered.extend_from_slice(&chunk.split_to(room.min(chunk.len())));
-            if self.gathered.len() == self.piece_bytes {
-                self.close_piece();
+            if self.gathered.is_empty() && chunk.len() >= self.piece_bytes {
+                self.add_piece(chunk.split_to(self.piece_bytes));
+            } else {
+                let room = self.piece_bytes - self.gathered.len();
+                self.gathered.extend_from_slice(&chunk.split_to(room.min(chunk.len())));
+                if self.gathered.len() == self.piece_bytes {
+                    self.close_piece();
+                }
             }
             if self.batch.len() * self.piece_bytes >= self.batch_bytes {
                 self.launch().await?;
@@ -98,8 +103,11 @@ impl Upload {
     }
 
     fn close_piece(&mut self) {
-        let next = BytesMut::with_capacity(self.piece_bytes);
-        let bytes = std::mem::replace(&mut self.gathered, next).freeze();
+        let bytes = std::mem::take(&mut self.gathered).freeze();
+        self.add_piece(bytes);
+    }
+
+    fn add_piece(&mut self, bytes: Bytes) {
         let at = self.end;
         self.end += bytes.len() as u64;
         self.batch.push(Piece { at, bytes });
