@@ -46,12 +46,18 @@ impl Trouble {
 
     /// Wraps what the library said by itself.
     fn unanswered(subject: &str, error: &smb::Error) -> Self {
+        Self::known(subject, error).unwrap_or_else(|| {
+            let text = error.to_string();
+            Self::lost(format!("{subject}: {}", text.trim_end_matches('.')))
+        })
+    }
+
+    /// Wraps what the library said by itself, where we know better words.
+    pub(super) fn known(subject: &str, error: &smb::Error) -> Option<Self> {
         let text = error.to_string();
-        let known = LIBRARY.iter().find(|(sign, ..)| text.contains(sign));
-        let (kind, words) = known
-            .map_or((Kind::Unavailable, text.trim_end_matches('.')), |known| (known.1, known.2));
-        let (lost, problem) = (kind == Kind::Unavailable, format!("{subject}: {words}"));
-        Self { kind, lost, status: None, problem }
+        let (_, kind, words) = LIBRARY.iter().find(|(sign, ..)| text.contains(sign))?;
+        let (lost, problem) = (*kind == Kind::Unavailable, format!("{subject}: {words}"));
+        Some(Self { kind: *kind, lost, status: None, problem })
     }
 
     /// Wraps what the server answered to a read, a write or a flush.
@@ -100,6 +106,7 @@ fn status_of(error: &smb::Error) -> Option<u32> {
 /// What the library says of its own, and what it means.
 const LIBRARY: &[(&str, Kind, &str)] = &[
     ("Encryption is required, seems to be unsupported", Kind::Denied, NO_ENCRYPTION),
+    ("Encryption is required, but no algorithms", Kind::Denied, NO_ENCRYPTION),
     ("Encryption is required by the connection config", Kind::Denied, NO_ENCRYPTION),
     (
         "Server requires encryption",

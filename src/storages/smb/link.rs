@@ -267,6 +267,10 @@ impl Target {
 
     fn unwelcome(&self, error: &smb::Error) -> Trouble {
         let location = &self.location;
+        let known = Trouble::known(location, error).filter(|known| !known.lost);
+        if let Some(trouble) = known {
+            return trouble;
+        }
         match error {
             smb::Error::OperationTimeout(..) => self.silent(),
             smb::Error::ConnectionStopped

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::base::Key;
+use crate::base::{Key, chain};
 use crate::storages::layers::step;
 use crate::storages::smb::delete::{remove_empty, remove_file};
 use crate::storages::smb::errors::{COLLISION, DELETE_PENDING, PATH_NOT_FOUND, Trouble};
@@ -236,10 +236,15 @@ impl Upload {
     async fn discard(&mut self) {
         self.pipe.rewind();
         close(&self.file).await;
-        let (subject, path) = (self.subject.as_str(), self.path.as_str());
+        let (site, subject, path) = (&self.site, self.subject.as_str(), self.path.as_str());
         let remove = |wire: Arc<Wire>| async move { remove_file(&wire, subject, path).await };
-        if let Err(error) = self.site.link.call(remove).await {
-            warn!(storage = %self.site.name, %error, path, "an unfinished upload stays");
+        let removed = step(site.retries, || async {
+            let removed = site.link.call(remove).await;
+            removed.map_err(|trouble| site.error("put", path, trouble))
+        });
+        if let Err(error) = removed.await {
+            let (storage, error) = (&site.name, chain(&error));
+            warn!(%storage, %error, "an unfinished upload stays");
         }
         remove_empty(&self.site, self.key.folder()).await;
     }

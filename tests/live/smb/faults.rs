@@ -103,15 +103,15 @@ async fn a_connection_that_died_while_it_was_idle_is_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_put_that_stalls_ends_and_what_it_left_goes() {
     let proxy = Proxy::to(server().port(0));
-    let patience = Duration::from_secs(1);
+    let patience = Duration::from_secs(2);
     let inner = with(behind(&proxy, "stalled"), |setting| {
-        setting.timeout = Some(Duration::from_secs(1));
+        setting.timeout = Some(Duration::from_secs(2));
     });
     let storage = Timeout::new(inner, "offsite", patience);
     put(&storage, "old", "old").await.unwrap();
     proxy.stall_after(5 << 20);
     let begun = Instant::now();
-    failed(storage.put(&key("new"), noise(40)).await, Kind::Unavailable, "no answer for 1 s");
+    failed(storage.put(&key("new"), noise(40)).await, Kind::Unavailable, "no answer for 2 s");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     proxy.heal();
     proxy.cut_all();
