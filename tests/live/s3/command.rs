@@ -29,6 +29,7 @@ fn fetch(bed: &Bed, port: u16, key: &str, to: &str) {
     let mut rclone = Command::new("rclone");
     let words = ["copyto", &format!("C:main/{key}")].map(str::to_owned);
     rclone.args(words).arg(bed.path(to)).env("RCLONE_CONFIG", "/dev/null");
+    rclone.env_remove("AWS_CA_BUNDLE");
     for (name, value) in [
         ("TYPE", "s3"),
         ("PROVIDER", "Ceph"),
@@ -56,11 +57,11 @@ fn a_tree_in_segments_goes_there_and_comes_back_and_old_copies_go() {
     bed.run(["verify", "--full"]).stdout_has("2 copies looked at, 2 whole, 0 not");
     bed.run(["restore", "--to", "out", "--strip"]);
     sh(&bed, "diff -r www out");
-    bed.run(["restore", "--to", "part", "--strip", "--path", "a/day"]);
+    bed.run(["restore", "--to", "part", "--strip", "--path", "**/day"]);
     assert_eq!(bed.files("part"), ["a/day"]);
     assert_eq!(sh(&bed, "cat part/a/day"), "3\n");
 
-    let shown = bed.run(["show", "2026-11-03", "--json"]).json();
+    let shown = bed.run(["show", "20261103", "--json"]).json();
     let segments = shown[0]["manifest"]["segments"].as_array().unwrap();
     assert_eq!(segments.len(), 3, "{shown:#}");
     for segment in segments {

@@ -5,16 +5,19 @@ use nxs_backup::storages::contract::{self, Size};
 use nxs_backup::storages::{Kind, Storage};
 use nxs_backup::stream::ByteStream;
 
-use super::{ceph, impatient, key, names, of, read, said};
+use super::{ceph, impatient, key, names, of, read, said, witness};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_may_only_put_puts_and_hears_what_it_may_not() {
-    let storage = impatient(of(ceph().port(0), "dropkey", "dropsecret", "dropbox"), 0);
+    let port = ceph().port(0);
+    let storage = impatient(of(port, "dropkey", "dropsecret", "dropbox"), 0);
     storage.put(&key("x"), ByteStream::from_bytes("text")).await.unwrap();
     storage.put(&key("large"), super::body(&super::noise(20 << 20))).await.unwrap();
     let listed = storage.list("").next().await.unwrap().unwrap_err();
     let deleted = storage.delete(&key("x")).await.unwrap_err();
-    let got = storage.get(&key("x"), 0..1).await.map(drop).unwrap_err();
+    // Its own objects it may read: their owner may.
+    witness(port, "PUT", "/dropbox/a/b/theirs");
+    let got = storage.get(&key("theirs"), 0..1).await.map(drop).unwrap_err();
     for (error, right) in
         [(listed, "s3:ListBucket"), (deleted, "s3:DeleteObject"), (got, "s3:GetObject")]
     {

@@ -1,3 +1,5 @@
+//! What can be wrong with the keys of an `s3` storage, and what is made of them.
+
 use super::*;
 
 fn config() -> Config {
