@@ -30,7 +30,7 @@ command_revoke() { revoke "$DIR/ks/revoke"; }
 # Asks the server by a file, and waits until it has seen it.
 revoke() {
     touch "$1"
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         [ -e "$1" ] || return 0
         sleep 0.1
     done
@@ -174,8 +174,11 @@ def watch():
             from oslo_utils import timeutils
             from keystone.models import revoke_model
             event = revoke_model.RevokeEvent(issued_before=timeutils.utcnow())
-            providers.revoke_api.revoke(event)
-            os.unlink(folder + "/revoke")
+            try:
+                providers.revoke_api.revoke(event)
+                os.unlink(folder + "/revoke")
+            except Exception as error:  # SQLite may be busy
+                print("revoke:", repr(error), file=sys.stderr, flush=True)
 
 
 class Server(socketserver.ThreadingMixIn, WSGIServer):

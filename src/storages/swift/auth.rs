@@ -29,7 +29,9 @@ impl Session {
         token.set_sensitive(true);
         let mut url = Url::parse(url).map_err(|_| broken("no usable address of the store"))?;
         // A proxy that ends TLS hides from the store that it is there.
-        if login.scheme() == "https" && url.scheme() == "http" && authority(login) == authority(&url)
+        if login.scheme() == "https"
+            && url.scheme() == "http"
+            && authority(login) == authority(&url)
         {
             url.set_scheme("https").ok();
         }
@@ -61,8 +63,9 @@ async fn v1(http: &Client, url: &Url, user: &str, key: &str) -> Result<Session, 
     match response.status() {
         status if status.is_success() => {}
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            let problem =
-                format!("{host} refuses the user {user}: check `user` (account:user) and `password`");
+            let problem = format!(
+                "{host} refuses the user {user}: check `user` (account:user) and `password`"
+            );
             return Err(Trouble::new(Kind::Denied, problem));
         }
         _ => return Err(odd(url, response.status())),
@@ -90,7 +93,8 @@ async fn v3(
     }
     let token = text_of(response.headers(), "x-subject-token").ok_or_else(|| no_token(url))?;
     let body = response.bytes().await.map_err(|error| Trouble::failed(url, error))?;
-    let answer: Answer = serde_json::from_slice(&body).map_err(|error| no_token(url).because(error))?;
+    let answer: Answer =
+        serde_json::from_slice(&body).map_err(|error| no_token(url).because(error))?;
     let storage = endpoint(&answer.token.catalog, region)?;
     Session::new(url, &token, storage, answer.token.life())
 }
@@ -147,7 +151,9 @@ fn endpoint<'a>(catalogue: &'a [Service], region: Option<&str>) -> Result<&'a st
                 .to_owned()
         }
         (None, [only]) => return Ok(&only.url),
-        (None, _) => format!("there are several object stores: set `region` to one of {}", regions()),
+        (None, _) => {
+            format!("there are several object stores: set `region` to one of {}", regions())
+        }
         (Some(region), _) => {
             let is_there = |endpoint: &&&Endpoint| endpoint.region.as_deref() == Some(region);
             match public.iter().find(is_there) {
@@ -242,7 +248,7 @@ async fn send(request: RequestBuilder, url: &Url) -> Result<Response, Trouble> {
 }
 
 fn odd(url: &Url, status: StatusCode) -> Trouble {
-    if matches!(status.as_u16(), 300..=308 | 404 | 405) {
+    if matches!(status.as_u16(), 300..=308 | 400 | 404 | 405) {
         let problem = format!("{url} gives no tokens ({status}): check `auth_url`");
         return Trouble::new(Kind::Other, problem);
     }

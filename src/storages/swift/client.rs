@@ -138,9 +138,10 @@ impl Client {
 
     /// Holds back other commits of the key in this process.
     pub(super) async fn committing(&self, key: &Key) -> MutexGuard<'_, ()> {
-        let hash = key.as_str().bytes().fold(0_usize, |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-        });
+        let hash = key
+            .as_str()
+            .bytes()
+            .fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
         self.committing[hash % STRIPES].lock().await
     }
 

@@ -101,7 +101,8 @@ impl Config {
                 wrong.push(Wrong::new("container", message));
             }
             name if name.len() > LONGEST_CONTAINER => {
-                let message = format!("`container` must not be longer than {LONGEST_CONTAINER} bytes");
+                let message =
+                    format!("`container` must not be longer than {LONGEST_CONTAINER} bytes");
                 wrong.push(Wrong::new("container", message));
             }
             _ => {}
@@ -121,7 +122,8 @@ impl Section for Config {
         let proxy = self.proxy.as_ref().map(Secret::reveal);
         wrong.extend(http::wrong_way(self.ca_file.as_deref(), proxy));
         if self.delete_after.is_some_and(|span| span.0.is_zero()) {
-            let message = "`delete_after` must be longer than nothing; leave it out to keep for ever";
+            let message =
+                "`delete_after` must be longer than nothing; leave it out to keep for ever";
             wrong.push(Wrong::new("delete_after", message));
         }
         wrong

@@ -73,16 +73,11 @@ pub(super) async fn remove(client: &Client, path: String) -> Result<(), Trouble>
 }
 
 /// Deletes the segments of an upload that the store lists, then its mark.
-pub(super) async fn remove_upload(
-    client: &Client,
-    key: &Key,
-    upload: &str,
-) -> Result<(), Trouble> {
+pub(super) async fn remove_upload(client: &Client, key: &Key, upload: &str) -> Result<(), Trouble> {
     let prefix = client.full(&format!("{key}/{upload}/"));
     let entries = list::entries(client, Shelf::Segments, prefix);
-    let names = entries.try_filter_map(async |entry| {
-        Ok(client.below(&entry.name).map(str::to_owned))
-    });
+    let names =
+        entries.try_filter_map(async |entry| Ok(client.below(&entry.name).map(str::to_owned)));
     let paths = names.map_ok(|name| client.path(Shelf::Segments, &name));
     paths.try_for_each_concurrent(AT_ONCE, |path| remove(client, path)).await?;
     unmark(client, key, upload).await
@@ -114,7 +109,8 @@ pub(super) async fn upload_of(client: &Client, key: &Key) -> Result<Option<Strin
     if response.headers().get("x-static-large-object").is_none() {
         return Ok(None);
     }
-    let response = client.send(&Ask::new(Method::GET, format!("{path}?multipart-manifest=get"))).await?;
+    let response =
+        client.send(&Ask::new(Method::GET, format!("{path}?multipart-manifest=get"))).await?;
     if response.status() == StatusCode::NOT_FOUND {
         return Ok(None);
     }

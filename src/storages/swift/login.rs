@@ -133,7 +133,11 @@ pub(super) fn settle(given: &Given<'_>) -> Result<Login, Vec<Wrong>> {
     if version == Version::One {
         return v1(given, url, &missing);
     }
-    let proof = if given.by_credential() { application(given, &missing) } else { password(given, &missing) };
+    let proof = if given.by_credential() {
+        application(given, &missing)
+    } else {
+        password(given, &missing)
+    };
     Ok(Login::V3 { url, proof: proof?, region: given.region() })
 }
 

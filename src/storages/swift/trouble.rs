@@ -78,7 +78,9 @@ impl Trouble {
 fn judge(status: StatusCode, text: &str) -> (Kind, Option<&'static str>) {
     let quota = text.to_ascii_lowercase().contains("quota");
     match status.as_u16() {
-        401 => (Kind::Denied, Some("a fresh token is refused: does the user belong to the project?")),
+        401 => {
+            (Kind::Denied, Some("a fresh token is refused: does the user belong to the project?"))
+        }
         403 if quota => (Kind::Full, Some("raise the quota, or keep fewer copies")),
         403 => (
             Kind::Denied,

@@ -143,8 +143,12 @@ impl Upload {
         let (mut sending, count) = (std::mem::take(&mut self.sending), self.sent.len());
         Some(async move {
             sending.shutdown().await;
-            let clear = || large::remove_numbers(&client, &key, &id, count);
-            let cleared = timeout(PATIENCE, again(&client, &key, clear)).await;
+            // Whatever the config says of retries: nobody else comes back for these soon.
+            let clear = step(CLEARINGS, || async {
+                let cleared = large::remove_numbers(&client, &key, &id, count).await;
+                cleared.map_err(|trouble| client.error("delete", key.as_str(), trouble))
+            });
+            let cleared = timeout(PATIENCE, clear).await;
             let error = match cleared {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => chain(&error),
@@ -216,5 +220,7 @@ pub(super) fn expiry(client: &Client, began: Instant, slack: Duration) -> Option
 const IN_FLIGHT: usize = 3;
 /// Segments outlive their manifest by this, so that no object is ever without some of its bytes.
 const SLACK: Duration = Duration::from_secs(3600);
+/// How often it is tried again to tidy up.
+const CLEARINGS: u32 = 3;
 /// How long may be tidied up.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -108,10 +108,7 @@ impl Drop for Waiting {
 }
 
 /// Marks the segments of the object that is about to be replaced.
-async fn mark_old(
-    client: &Client,
-    key: &Key,
-) -> std::result::Result<Option<String>, Trouble> {
+async fn mark_old(client: &Client, key: &Key) -> std::result::Result<Option<String>, Trouble> {
     let old = large::upload_of(client, key).await?;
     if let Some(old) = &old {
         large::mark(client, key, old).await?;

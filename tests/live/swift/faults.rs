@@ -56,7 +56,9 @@ async fn a_token_that_is_refused_before_the_body_is_read_is_renewed_too() {
         ("GET", "/auth/v1.0") if request.number == 0 => {
             Answer::Say(200, "x-auth-token: old\r\nx-storage-url: {url}\r\n", "")
         }
-        ("GET", "/auth/v1.0") => Answer::Say(200, "x-auth-token: new\r\nx-storage-url: {url}\r\n", ""),
+        ("GET", "/auth/v1.0") => {
+            Answer::Say(200, "x-auth-token: new\r\nx-storage-url: {url}\r\n", "")
+        }
         (_, path) if path.ends_with("/small") => Answer::Say(404, "", ""),
         ("HEAD", _) if request.token == "old" => Answer::Say(401, "", ""),
         ("HEAD", _) => Answer::Say(404, "", ""),
@@ -117,7 +119,9 @@ async fn a_store_that_takes_few_segments_says_which_split_to_set() {
 async fn a_manifest_whose_answer_is_lost_leaves_a_whole_object() {
     let manifest = |request: &super::stub::Request| request.path.contains("multipart-manifest=put");
     let stub = Stub::new(move |request| match (request.method.as_str(), request.path.as_str()) {
-        ("GET", "/auth/v1.0") => Answer::Say(200, "x-auth-token: t\r\nx-storage-url: {url}\r\n", ""),
+        ("GET", "/auth/v1.0") => {
+            Answer::Say(200, "x-auth-token: t\r\nx-storage-url: {url}\r\n", "")
+        }
         ("PUT", _) if manifest(request) => Answer::Say(504, "", ""),
         ("HEAD" | "GET", _) => Answer::Say(404, "", ""),
         _ => Answer::Say(201, "", ""),
@@ -205,7 +209,11 @@ async fn who_may_not_log_in_is_told_what_to_check() {
     });
     for (changes, kind, words) in [
         (json!({"password": "wrong"}), Kind::Denied, "refuses the user svc of the domain Default"),
-        (json!({"user_domain": "none"}), Kind::Denied, "check `user`, `password` and `user_domain`"),
+        (
+            json!({"user_domain": "none"}),
+            Kind::Denied,
+            "check `user`, `password` and `user_domain`",
+        ),
         (
             json!({"project": "none"}),
             Kind::Denied,
@@ -275,7 +283,7 @@ async fn a_quota_that_is_used_up_is_told_and_leaves_nothing() {
     let storage = connect(&keys);
     storage.put(&key("large"), body(&noise(SEGMENT + 1))).await.unwrap();
     let container = format!("{}_segments", keys["container"].as_str().unwrap());
-    post(server, &container, &format!("X-Container-Meta-Quota-Bytes: {}", 3 * SEGMENT));
+    post(server, &container, &format!("X-Container-Meta-Quota-Bytes: {}", SEGMENT + SEGMENT / 2));
     let error = storage.put(&key("other"), body(&noise(4 * SEGMENT))).await.unwrap_err();
     assert_eq!(error.kind, Kind::Full);
     said(&error, &["raise the quota, or keep fewer copies", "Upload exceeds quota"]);
@@ -314,6 +322,9 @@ async fn throughput_over_a_long_line() {
         let put = 64.0 / began.elapsed().as_secs_f64();
         let began = std::time::Instant::now();
         holds(&*storage, "object", &bytes).await;
-        println!("{name}: put {put:.0} MiB/s, get {:.0} MiB/s", 64.0 / began.elapsed().as_secs_f64());
+        println!(
+            "{name}: put {put:.0} MiB/s, get {:.0} MiB/s",
+            64.0 / began.elapsed().as_secs_f64()
+        );
     }
 }

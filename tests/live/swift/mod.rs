@@ -85,7 +85,10 @@ fn noise(length: usize) -> Bytes {
 }
 
 fn chunks(bytes: &Bytes) -> Vec<Bytes> {
-    (0..bytes.len()).step_by(256 << 10).map(|at| bytes.slice(at..bytes.len().min(at + (256 << 10)))).collect()
+    (0..bytes.len())
+        .step_by(256 << 10)
+        .map(|at| bytes.slice(at..bytes.len().min(at + (256 << 10))))
+        .collect()
 }
 
 fn body(bytes: &Bytes) -> ByteStream {

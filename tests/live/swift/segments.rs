@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use nxs_backup::stream::{ByteStream, Error};
 use nxs_backup::storages::{Kind, Storage};
+use nxs_backup::stream::{ByteStream, Error};
 use serde_json::json;
 
 use super::{
-    SEGMENT, body, chunks, connect, holds, key, list, names, no_segments, noise, segments, tempauth, with,
+    SEGMENT, body, chunks, connect, holds, key, list, names, no_segments, noise, segments,
+    tempauth, with,
 };
 use crate::support::server::Server;
 

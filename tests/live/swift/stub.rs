@@ -74,17 +74,19 @@ fn talk(stream: &TcpStream, port: u16, behave: &Behave, log: &Mutex<Vec<String>>
             log.push(seen);
             number
         };
-        let (status, headers, body) = match behave(&Request { method: method.clone(), path, token, number }) {
-            Answer::Say(status, headers, body) => {
-                std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
-                (status, headers, body)
-            }
-            Answer::Interrupt(status) => {
-                write!(&mut &*stream, "HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n").ok()?;
-                stream.shutdown(Shutdown::Both).ok()?;
-                return None;
-            }
-        };
+        let (status, headers, body) =
+            match behave(&Request { method: method.clone(), path, token, number }) {
+                Answer::Say(status, headers, body) => {
+                    std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink()).ok()?;
+                    (status, headers, body)
+                }
+                Answer::Interrupt(status) => {
+                    write!(&mut &*stream, "HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n")
+                        .ok()?;
+                    stream.shutdown(Shutdown::Both).ok()?;
+                    return None;
+                }
+            };
         let headers = headers.replace("{url}", &format!("http://127.0.0.1:{port}/v1/AUTH_a"));
         let length = body.len();
         let body = if method == "HEAD" { "" } else { body };

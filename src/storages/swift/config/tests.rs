@@ -35,7 +35,10 @@ fn said(config: &Config) -> Vec<String> {
 fn what_is_missing_is_named_with_its_variable() {
     let all = said(&config(json!({"auth_url": "https://key.example/v3"})));
     assert_eq!(all.len(), 3, "{all:?}");
-    assert_eq!(all[2], "project: `project` is missing: set it here, or OS_PROJECT_NAME in the environment");
+    assert_eq!(
+        all[2],
+        "project: `project` is missing: set it here, or OS_PROJECT_NAME in the environment"
+    );
     let one = said(&config(json!({})));
     assert!(one.len() == 1 && one[0].contains("OS_AUTH_URL"), "{one:?}");
     let old = said(&config(json!({"auth_url": "http://a/auth/v1.0", "user": "a:b"})));
@@ -52,7 +55,10 @@ fn what_can_never_work_is_said() {
         (json!({"auth_url": "http://key.example/v2.0"}), "which is gone"),
         (json!({"auth_url": "http://me:pw@key.example/v3"}), "no user or password"),
         (json!({"auth_url": "http://a/auth/v1.0"}), "`project` means nothing"),
-        (json!({"application_credential_id": "x", "application_credential_secret": "y"}), "does not go"),
+        (
+            json!({"application_credential_id": "x", "application_credential_secret": "y"}),
+            "does not go",
+        ),
         (json!({"container": "a/b"}), "no folder"),
         (json!({"container": ""}), "`container` is missing"),
         (json!({"container": "c".repeat(248)}), "247 bytes"),
@@ -93,7 +99,8 @@ fn variables_fill_in_and_the_config_decides_which_way() {
         Some(value.to_owned())
     };
     let login = |config: &Config| login::settle(&Given { config, env: &env }).unwrap();
-    let Login::V3 { url, proof: Proof::Application { id, .. }, .. } = login(&config(json!({}))) else {
+    let Login::V3 { url, proof: Proof::Application { id, .. }, .. } = login(&config(json!({})))
+    else {
         panic!("the application credential of the environment is not taken");
     };
     assert_eq!((url.as_str(), id.as_str()), ("https://key.example:5000/v3", "env-id"));
