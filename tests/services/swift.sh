@@ -120,11 +120,15 @@ mount_check = false
 disable_fallocate = true
 log_address = $DIR/nolog
 log_level = WARNING
+node_timeout = 60
+conn_timeout = 10
 [pipeline:main]
 pipeline = $1-server
 [app:$1-server]
 use = egg:swift#$1
 recon_cache_path = $DIR/cache
+# A listing that was not told in time would stay wrong: nothing tells it later here.
+container_update_timeout = 60
 C
 }
 
@@ -145,6 +149,9 @@ pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk tempur
 use = egg:swift#proxy
 allow_account_management = true
 account_autocreate = true
+node_timeout = 60
+recoverable_node_timeout = 60
+conn_timeout = 10
 [filter:tempauth]
 use = egg:swift#tempauth
 user_svc_admin = $PASSWORD .admin .reseller_admin
