@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use reqwest::Method;
 
 use crate::base::Key;
 use crate::storages::layers::step;
 use crate::storages::s3::bucket::Bucket;
-use crate::storages::s3::errors::Trouble;
+use crate::storages::s3::client::Request;
+use crate::storages::s3::errors::{Need, Trouble};
 use crate::storages::s3::parts::{Part, Parts};
 use crate::storages::s3::upload::{Piece, Upload};
 use crate::storages::{Object, Result};
@@ -103,12 +104,9 @@ async fn send(
 impl Bucket {
     /// Stores an object with one request.
     async fn put_whole(&self, key: &Key, part: &Part) -> std::result::Result<(), Trouble> {
-        use crate::storages::s3::client::Request;
-        use crate::storages::s3::errors::Need;
         let path = self.path(key);
-        let request = Request::new(reqwest::Method::PUT, &path).headers(&self.wishes(key));
-        let chunks: Vec<Bytes> = part.chunks.clone();
-        let request = request.header(CRC32C, part.crc32c()).body(chunks);
+        let request = Request::new(Method::PUT, &path).headers(&self.wishes(key));
+        let request = request.header(CRC32C, part.crc32c()).body(part.chunks.clone());
         self.client().await?.send(request, Need::Put).await.map(drop)
     }
 }

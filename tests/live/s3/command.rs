@@ -64,9 +64,10 @@ fn a_tree_in_segments_goes_there_and_comes_back_and_old_copies_go() {
     let shown = bed.run(["show", "20261103", "--json"]).json();
     let segments = shown[0]["manifest"]["segments"].as_array().unwrap();
     assert_eq!(segments.len(), 3, "{shown:#}");
-    for segment in segments {
-        fetch(&bed, port, &format!("jobs/site/{}", segment["key"].as_str().unwrap()), "fetched");
-        let sum = sh(&bed, "sha256sum < fetched");
+    for (number, segment) in segments.iter().enumerate() {
+        let (key, to) = (segment["key"].as_str().unwrap(), format!("fetched.{number}"));
+        fetch(&bed, port, &format!("jobs/site/{key}"), &to);
+        let sum = sh(&bed, &format!("sha256sum < {to}"));
         assert_eq!(sum.split(' ').next(), segment["sha256"].as_str());
     }
     assert_eq!(unfinished(port, "main", "jobs/site"), [""; 0]);
