@@ -133,7 +133,7 @@ impl Wire {
 
     /// Tells whether it should be replaced, although it still works.
     pub(super) fn is_tired(&self) -> bool {
-        self.meter.is_high()
+        self.meter.is_low()
     }
 
     /// Waits for `call`, which the library may let wait for ever.
@@ -289,8 +289,9 @@ impl Target {
 /// Chunks of 1 MiB that all puts of a storage together may have on their way; each put may have
 /// [`crate::storages::smb::pipe`]'s depth of them in memory besides.
 const WINDOW: usize = 16;
-/// What the server is asked to let us have on the way, in pieces of 64 KiB.
-const CREDITS: u16 = 512;
+/// Credits that the server is asked for, one for 64 KiB on the way: all that most servers give,
+/// so that a connection lasts long; see [`crate::storages::smb::transport`].
+const CREDITS: u16 = 8192;
 const LEAST: usize = 4096;
 const DIAL: Duration = Duration::from_secs(30);
 /// Servers and firewalls forget a silent connection after minutes; a new one costs little.

@@ -34,7 +34,7 @@ pub(super) fn path(root: &str, key: &str) -> String {
 
 /// Says why `key` cannot be told from another one on a share, if so.
 pub(super) fn refused(key: &Key) -> Option<&'static str> {
-    key.as_str().contains(|c| ours(c)).then_some(
+    key.as_str().contains(ours).then_some(
         "its name holds characters of the private range U+F001 to U+F07F, which stand for others \
          on a share",
     )

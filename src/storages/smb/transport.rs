@@ -1,13 +1,13 @@
 //! The TCP connection below the library, which also counts what the library forgets.
 //!
 //! An SMB server grants credits for requests with each answer. When it needs longer it says so
-//! first, and grants them with that word instead; the library (0.12.1) overlooks those. Each such
-//! word so costs the connection some of its credits for ever, until in the end it can ask nothing
-//! any more. [`Meter`] counts them, so that a connection can be replaced in time.
+//! first, and grants them with that word instead of with the answer; the library (0.12.1)
+//! overlooks those. A slow server so runs the connection dry, and then a request waits for ever.
+//! [`Meter`] counts along, so that a connection can be replaced in time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -16,47 +16,48 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-/// Counts credits that were lost on a connection.
+/// Counts the credits that the library thinks it has.
 #[derive(Debug, Default)]
-pub(super) struct Meter(AtomicU32);
+pub(super) struct Meter {
+    credits: AtomicI64,
+    most: AtomicI64,
+}
 
 impl Meter {
-    /// Tells whether the connection should be replaced.
-    pub(super) fn is_high(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= HIGH
+    /// Tells whether the connection should be replaced: a quarter of its best is left.
+    pub(super) fn is_low(&self) -> bool {
+        self.credits.load(Ordering::Relaxed) * 4 < self.most.load(Ordering::Relaxed)
     }
 
     /// Looks at an answer of the server, without the length before it.
     fn see(&self, answer: &[u8]) {
-        self.0.fetch_add(lost_credits(answer), Ordering::Relaxed);
+        let gained = gained(answer);
+        let credits = self.credits.fetch_add(gained, Ordering::Relaxed) + gained;
+        self.most.fetch_max(credits, Ordering::Relaxed);
     }
 }
 
-/// Tells how many credits an answer grants that the library overlooks.
+/// Tells how many credits more, or less, the library has after an answer.
 ///
-/// Source: <https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-smb2/ea4560b7-90da-4803-82b5-344754b92a79> (fields of the header).
-fn lost_credits(answer: &[u8]) -> u32 {
+/// Source: <https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-smb2/fb188936-5050-48d3-b350-dc43059638a4> (fields of the header).
+fn gained(answer: &[u8]) -> i64 {
     if answer.starts_with(b"\xfdSMB") {
-        // It cannot be read here, but a word and nothing else is as short as this.
-        return if answer.len() <= SHORT { GUESS } else { 0 };
+        // It cannot be read here, but a word without an answer is as short as this.
+        return if answer.len() <= SHORT { -COST } else { 0 };
     }
-    let (Some(status), Some(credits)) = (answer.get(8..12), answer.get(14..16)) else { return 0 };
-    if answer.starts_with(b"\xfeSMB") && status == PENDING {
-        u32::from(u16::from_le_bytes([credits[0], credits[1]]))
-    } else {
-        0
-    }
+    let field = |at: usize| {
+        answer.get(at..at + 2).map_or(0, |two| i64::from(two[0]) | i64::from(two[1]) << 8)
+    };
+    let is_word = answer.get(8..12).is_none_or(|status| status == PENDING);
+    if is_word { 0 } else { field(14) - field(6) }
 }
 
 /// `STATUS_PENDING`.
 const PENDING: [u8; 4] = 0x103_u32.to_le_bytes();
 /// Bytes of an encrypted answer that has no content: 52 of encryption, 64 of header, 9 of body.
 const SHORT: usize = 52 + 64 + 9;
-/// Credits that an encrypted word may grant: the most that a write of 1 MiB costs, and some.
-const GUESS: u32 = 64;
-/// Credits that may be lost; servers grant 8192 together, of which [`crate::storages::smb::link`]
-/// asks for a part, and what was lost is asked for again and may be lost again.
-const HIGH: u32 = 1024;
+/// Credits that a request of 1 MiB costs.
+const COST: i64 = 16;
 
 /// A TCP connection, or one half of it.
 pub(super) struct Transport {
@@ -145,19 +146,37 @@ impl SmbTransportWrite for Transport {
 mod tests {
     use super::*;
 
+    fn answer(charge: u16, status: u32, credits: u16) -> Vec<u8> {
+        let mut answer = vec![0; 73];
+        answer[..4].copy_from_slice(b"\xfeSMB");
+        answer[6..8].copy_from_slice(&charge.to_le_bytes());
+        answer[8..12].copy_from_slice(&status.to_le_bytes());
+        answer[14..16].copy_from_slice(&credits.to_le_bytes());
+        answer
+    }
+
     #[test]
-    fn credits_that_come_with_the_word_to_wait_are_counted() {
-        let answer = |status: u32, credits: u16| {
-            let mut answer = vec![0; 73];
-            answer[..4].copy_from_slice(b"\xfeSMB");
-            answer[8..12].copy_from_slice(&status.to_le_bytes());
-            answer[14..16].copy_from_slice(&credits.to_le_bytes());
-            answer
-        };
-        assert_eq!(lost_credits(&answer(0x103, 48)), 48);
-        assert_eq!(lost_credits(&answer(0, 48)), 0);
-        assert_eq!(lost_credits(b"\xfdSMB and little more"), GUESS);
-        assert_eq!(lost_credits(&[b"\xfdSMB".as_slice(), &[0; 200]].concat()), 0);
-        assert_eq!(lost_credits(b""), 0);
+    fn credits_that_come_with_the_word_to_wait_are_lost() {
+        assert_eq!(gained(&answer(16, 0, 48)), 32);
+        assert_eq!(gained(&answer(0, 0x103, 48)), 0);
+        assert_eq!(gained(&answer(16, 0, 0)), -16);
+        assert_eq!(gained(b"\xfdSMB and little more"), -COST);
+        assert_eq!(gained(&[b"\xfdSMB".as_slice(), &[0; 200]].concat()), 0);
+        assert_eq!(gained(b""), 0);
+    }
+
+    #[test]
+    fn a_connection_that_runs_dry_is_noticed() {
+        let meter = Meter::default();
+        assert!(!meter.is_low());
+        meter.see(&answer(1, 0, 512));
+        for _ in 0..23 {
+            meter.see(&answer(0, 0x103, 64));
+            meter.see(&answer(16, 0, 0));
+            assert!(!meter.is_low());
+        }
+        meter.see(&answer(16, 0, 0));
+        meter.see(&answer(16, 0, 0));
+        assert!(meter.is_low());
     }
 }
