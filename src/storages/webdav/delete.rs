@@ -6,6 +6,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
 use crate::base::Key;
+use crate::storages::webdav::auth::random;
 use crate::storages::webdav::errors::{Trouble, refusal};
 use crate::storages::webdav::folders::MEMBERS;
 use crate::storages::webdav::properties::{Depth, look};
@@ -67,6 +68,9 @@ async fn remove_if_empty(service: &Service, folder: &str) -> Result<bool, Troubl
         Some(false) => return Ok(false),
         None => return Ok(true),
     }
+    if !shows_dotted(service, folder).await? {
+        return Ok(false);
+    }
     let Some(lock) = lock(service, &url).await? else { return Ok(false) };
     let empty = lock.made || matches!(is_empty(service, folder, &url).await, Ok(Some(true)));
     let gone = empty && {
@@ -86,6 +90,30 @@ async fn is_empty(service: &Service, folder: &str, url: &Url) -> Result<Option<b
     service.folders.saw(folder, found.members.into_iter().map(|(name, _)| name));
     Ok(Some(empty))
 }
+
+/// Tells whether names that begin with a dot are listed; tried once, in a folder that seems empty.
+///
+/// Where they are not, a folder that seems empty may hold what others keep or store just now.
+async fn shows_dotted(service: &Service, folder: &str) -> Result<bool, Trouble> {
+    let mut known = service.known.dotted.lock().await;
+    if let Some(known) = *known {
+        return Ok(known);
+    }
+    let (place, name) = (&service.place, format!("{TRIAL}{}", random()));
+    let trial = place.object(&format!("{folder}/{name}"));
+    service.must(&Ask::new("PUT", &trial).body("?")).await?;
+    let seen = look(service, &place.folder(&place.inside(folder)), Depth::Members(MEMBERS)).await;
+    remove(service, &trial).await?;
+    let shows = seen?.is_some_and(|seen| seen.members.iter().any(|(member, _)| *member == name));
+    if !shows {
+        tracing::info!("the server hides names that begin with a dot: folders are left there");
+    }
+    *known = Some(shows);
+    Ok(shows)
+}
+
+/// How an object begins that only shows whether it is listed; it looks like the remains of a put.
+const TRIAL: &str = ".nxs-partial.trial.";
 
 struct Lock {
     /// With its angle brackets.

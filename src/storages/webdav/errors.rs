@@ -58,8 +58,10 @@ pub(super) async fn refusal(method: &str, response: Response) -> Trouble {
     if status.is_redirection() {
         return redirected(&response);
     }
+    let text = http::excerpt(response).await;
+    let status = inner(status, &text);
     let mut said = format!("{} answered {status} to {method} {}", server(&url), path(&url));
-    if let Some(words) = words(response).await {
+    if let Some(words) = words(&text) {
         said = format!("{said} ({words})");
     }
     if let Some(advice) = advice(status, method) {
@@ -95,6 +97,15 @@ fn redirected(response: &Response) -> Trouble {
     Trouble::new(Kind::Other, problem)
 }
 
+/// Tells whether an answer only says that the URL of a folder ends with a slash.
+pub(super) fn means_folder(response: &Response) -> bool {
+    let url = response.url();
+    let to = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let to = to.and_then(|to| url.join(to).ok());
+    response.status().is_redirection()
+        && to.is_some_and(|to| to.path().strip_suffix('/') == Some(url.path()))
+}
+
 /// A URL without what may be secret in it.
 fn shown(mut url: Url) -> String {
     url.set_query(None);
@@ -116,20 +127,29 @@ fn path(url: &Url) -> impl fmt::Display {
 }
 
 /// What the server explains in text, on one line; a web page explains nothing.
-async fn words(response: Response) -> Option<String> {
-    let text = http::excerpt(response).await;
+fn words(text: &str) -> Option<String> {
     // Servers built on Sabre, Nextcloud among them, have one sentence in their XML.
     let sentence = text.split_once("<s:message>").and_then(|(_, rest)| rest.split_once("</"));
     let plain = match sentence {
         Some((sentence, _)) => sentence,
         None if text.starts_with('<') => return None,
-        None => text.as_str(),
+        None => text,
     };
     let plain: String = plain.trim_end_matches('.').chars().take(WORDS).collect();
     (!plain.is_empty()).then(|| crate::base::display(&plain).to_string())
 }
 
 const WORDS: usize = 200;
+
+/// Looks into an answer of several statuses for the one that is to blame.
+fn inner(status: StatusCode, text: &str) -> StatusCode {
+    if status != StatusCode::MULTI_STATUS {
+        return status;
+    }
+    let codes = text.split("HTTP/1.1 ").skip(1).filter_map(|rest| rest.get(..3)?.parse().ok());
+    let bad = codes.filter(|code| (400..600).contains(code) && *code != 424);
+    bad.filter_map(|code| StatusCode::from_u16(code).ok()).next().unwrap_or(status)
+}
 
 fn advice(status: StatusCode, method: &str) -> Option<&'static str> {
     let reads = matches!(method, "GET" | "PROPFIND");

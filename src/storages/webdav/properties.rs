@@ -16,7 +16,7 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::task::spawn_blocking;
 
 use crate::storages::Kind;
-use crate::storages::webdav::errors::{Trouble, no_webdav, refusal};
+use crate::storages::webdav::errors::{Trouble, means_folder, no_webdav, refusal};
 use crate::storages::webdav::place::{Seen, relate};
 use crate::storages::webdav::service::{Ask, Service};
 use crate::stream::{ByteStream, Error, StreamReader};
@@ -79,9 +79,25 @@ async fn look_there(service: &Service, url: &Url, depth: Depth) -> Result<Option
             Ok(Some(found))
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        _ if means_folder(&response) => {
+            let itself = Facts { folder: true, ..Facts::default() };
+            Ok(Some(Found { itself, members: Vec::new() }))
+        }
         status if status.is_success() => Err(no_webdav("PROPFIND", &response)),
+        // Some refuse a slash behind the name of what is no folder.
+        StatusCode::BAD_REQUEST | StatusCode::CONFLICT if is_no_folder(service, url).await => {
+            Ok(None)
+        }
         _ => Err(refusal("PROPFIND", response).await),
     }
+}
+
+async fn is_no_folder(service: &Service, url: &Url) -> bool {
+    let Some(path) = url.path().strip_suffix('/') else { return false };
+    let mut bare = url.clone();
+    bare.set_path(path);
+    let found = Box::pin(look_there(service, &bare, Depth::Itself)).await;
+    found.is_ok_and(|found| found.is_none_or(|found| !found.itself.folder))
 }
 
 const WANTED: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\

@@ -92,8 +92,7 @@ impl Left {
         let limit = pieces.map_or(SHORT, |pieces| pieces.bytes);
         let first = gather(&mut body, limit).await.map_err(failed)?;
         if first.whole {
-            let ask = Ask::new("PUT", &url).body(first.bytes.clone());
-            service.again(subject, async || service.must(&ask).await.map(drop)).await?;
+            service.again(subject, async || put_short(&service, &url, &first.bytes).await).await?;
             return Ok(first.bytes.len() as u64);
         }
         if let Some(pieces) = pieces {
@@ -164,6 +163,28 @@ impl Left {
     }
 }
 
+/// Sends a short body from memory.
+async fn put_short(
+    service: &Service,
+    url: &Url,
+    bytes: &Bytes,
+) -> std::result::Result<(), Trouble> {
+    let response = service.call(&Ask::new("PUT", url).body(bytes.clone())).await?;
+    let status = response.status();
+    if status == StatusCode::INTERNAL_SERVER_ERROR && bytes.is_empty() {
+        // nginx stumbles over a body whose length is said to be nothing.
+        let nothing = Body::wrap_stream(stream::empty::<std::io::Result<Bytes>>());
+        let response = service.send_once(url, None, nothing).await?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+    }
+    if status.is_success() && status != StatusCode::MULTI_STATUS {
+        return Ok(());
+    }
+    Err(refusal("PUT", response).await)
+}
+
 /// Tells whether the server takes a body of unknown length; tried once, with a short one.
 ///
 /// Some servers refuse it, some keep nothing of it. The object that is written is the temporary
@@ -178,7 +199,7 @@ async fn takes_chunked(service: &Service, url: &Url) -> std::result::Result<bool
     let body = Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(probe)]));
     let response = service.send_once(url, None, body).await?;
     let takes = match response.status().as_u16() {
-        200..=299 => {
+        200..=206 => {
             let found = look(service, url, Depth::Itself).await?;
             found.is_some_and(|found| found.itself.bytes == bytes)
         }
@@ -208,7 +229,7 @@ async fn stream_body(
     if matches!(response.status(), StatusCode::LENGTH_REQUIRED | StatusCode::NOT_IMPLEMENTED) {
         *service.known.chunked.lock().await = Some(false);
     }
-    if !response.status().is_success() {
+    if !response.status().is_success() || response.status() == StatusCode::MULTI_STATUS {
         return Err(refusal("PUT", response).await);
     }
     let early = || Trouble::new(Kind::Unavailable, "the server answered before it had every byte");

@@ -44,6 +44,8 @@ pub(super) struct Known {
     pub(super) speaks: AtomicBool,
     /// It refused to lock a folder: it cannot, or we may not.
     pub(super) lockless: AtomicBool,
+    /// Whether its listings show names that begin with a dot; held while that is tried.
+    pub(super) dotted: Mutex<Option<bool>>,
     /// Whether it takes a body of unknown length; held while that is tried.
     pub(super) chunked: Mutex<Option<bool>>,
     /// It has no place for pieces, whatever its address looks like.
