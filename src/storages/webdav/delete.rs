@@ -15,12 +15,14 @@ use crate::storages::webdav::service::{Ask, Service};
 /// Removes the object of `key`, then its folders as far up as they are empty.
 pub(super) async fn delete(service: &Service, key: &Key) -> Result<(), Trouble> {
     let url = service.place.object(key.as_str());
+    let busy = service.folders.enter().await;
     // A folder is no object, and would go with all that is in it.
     match look(service, &url, Depth::Itself).await? {
         Some(found) if !found.itself.folder => remove(service, &url).await?,
         _ => return Ok(()),
     }
     service.folders.lost(key.folder(), key.name());
+    drop(busy);
     remove_empty(service, key.folder()).await;
     Ok(())
 }
@@ -73,14 +75,11 @@ async fn remove_if_empty(service: &Service, folder: &str) -> Result<bool, Troubl
     }
     let Some(lock) = lock(service, &url).await? else { return Ok(false) };
     let empty = lock.made || matches!(is_empty(service, folder, &url).await, Ok(Some(true)));
-    let gone = empty && {
-        let ask = Ask::new("DELETE", &url).with("If", format!("({})", lock.token));
-        let response = service.call(&ask).await?;
-        response.status().is_success() && response.status() != StatusCode::MULTI_STATUS
-    };
+    let ask = Ask::new("DELETE", &url).with("If", format!("({})", lock.token));
+    let gone = if empty { service.must(&ask).await.map(|_| true) } else { Ok(false) };
     // A lock may outlive its folder, and would then keep the next one closed.
     service.call(&Ask::new("UNLOCK", &url).with("Lock-Token", lock.token)).await?;
-    Ok(gone)
+    gone
 }
 
 /// Tells whether a folder has no members; `None` when it is not there.
@@ -123,7 +122,7 @@ struct Lock {
 }
 
 async fn lock(service: &Service, url: &Url) -> Result<Option<Lock>, Trouble> {
-    let ask = Ask::new("LOCK", url).with("Depth", "infinity").with("Timeout", "Second-60");
+    let ask = Ask::new("LOCK", url).with("Depth", "infinity").with("Timeout", "Second-10");
     let ask = ask.with("Content-Type", "application/xml; charset=utf-8").body(EXCLUSIVE);
     let response = service.call(&ask).await?;
     let status = response.status();

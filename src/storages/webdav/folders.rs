@@ -1,7 +1,9 @@
-//! Which folders are in use by puts, and which may go.
+//! When an empty folder may go.
 //!
-//! To delete a folder means on WebDAV to delete all that is in it, so one goes only while no put
-//! of this process uses it, and while a lock on the server keeps everybody else out.
+//! To delete a folder means on WebDAV to delete all that is in it. So one goes only while nothing
+//! else of this process is stored or deleted, and while a lock on the server keeps everybody else
+//! out. The lock tables of some servers, Apache's among them, get confused by requests at the same
+//! time: this, too, is why a removal is alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,52 +22,47 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    used: BTreeMap<String, usize>,
-    going: BTreeSet<String>,
+    /// Puts and deletes under way.
+    busy: usize,
+    /// A folder is being removed.
+    going: bool,
     /// What was last seen in a folder, less what we deleted since: as long as something is left
     /// the folder is not empty, and nobody has to ask.
     members: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// A folder, and those above it, that must stay.
-pub(super) struct Used {
-    folders: Folders,
-    folder: String,
-}
+/// A put or a delete, during which every folder stays.
+pub(super) struct Busy(Folders);
 
-/// A folder that is about to be removed; puts into it wait.
-pub(super) struct Going {
-    folders: Folders,
-    folder: String,
-}
+/// The removal of a folder; puts and deletes wait.
+pub(super) struct Going(Folders);
 
 impl Folders {
-    /// Keeps a folder in being; waits while it is removed.
-    pub(super) async fn enter(&self, folder: &str) -> Used {
+    /// Begins a put or a delete; waits while a folder is removed.
+    pub(super) async fn enter(&self) -> Busy {
         loop {
             let changed = self.0.changed.notified();
             {
                 let mut state = self.lock();
-                if !state.going.iter().any(|going| holds(going, folder)) {
-                    *state.used.entry(folder.to_owned()).or_default() += 1;
-                    return Used { folders: self.clone(), folder: folder.to_owned() };
+                if !state.going {
+                    state.busy += 1;
+                    return Busy(self.clone());
                 }
             }
             changed.await;
         }
     }
 
-    /// Begins to remove a folder, unless it is used or seems to have members.
+    /// Begins to remove a folder, unless something goes on or it seems to have members.
     pub(super) fn leave(&self, folder: &str) -> Option<Going> {
         let mut state = self.lock();
         let full = state.members.get(folder).is_some_and(|members| !members.is_empty());
-        if full || state.used.keys().any(|used| holds(folder, used)) {
+        if full || state.busy > 0 || state.going {
             return None;
         }
-        state.going.insert(folder.to_owned()).then(|| {
-            state.members.remove(folder);
-            Going { folders: self.clone(), folder: folder.to_owned() }
-        })
+        state.members.remove(folder);
+        state.going = true;
+        Some(Going(self.clone()))
     }
 
     /// Notes what was seen in a folder.
@@ -89,27 +86,16 @@ impl Folders {
     }
 }
 
-/// Tells whether `inner` is `outer` or lies below it.
-fn holds(outer: &str, inner: &str) -> bool {
-    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-impl Drop for Used {
+impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.folders.lock();
-        if let Some(count) = state.used.get_mut(&self.folder) {
-            *count -= 1;
-            if *count == 0 {
-                state.used.remove(&self.folder);
-            }
-        }
+        self.0.lock().busy -= 1;
     }
 }
 
 impl Drop for Going {
     fn drop(&mut self) {
-        self.folders.lock().going.remove(&self.folder);
-        self.folders.0.changed.notify_waiters();
+        self.0.lock().going = false;
+        self.0.0.changed.notify_waiters();
     }
 }
 
@@ -123,17 +109,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_folder_goes_only_while_nobody_uses_it() {
+    async fn a_folder_goes_only_while_nothing_else_goes_on() {
         let folders = Folders::default();
-        let used = folders.enter("a/b").await;
-        assert!(folders.leave("a").is_none() && folders.leave("a/b").is_none());
-        assert!(folders.leave("a/bc").is_some());
-        drop(used);
-        let going = folders.leave("a").unwrap();
+        let busy = folders.enter().await;
         assert!(folders.leave("a").is_none());
+        drop(busy);
+        let going = folders.leave("a").unwrap();
+        assert!(folders.leave("b").is_none());
         let waits = tokio::spawn({
             let folders = folders.clone();
-            async move { drop(folders.enter("a/b").await) }
+            async move { drop(folders.enter().await) }
         });
         tokio::task::yield_now().await;
         assert!(!waits.is_finished());

@@ -84,7 +84,7 @@ async fn look_there(service: &Service, url: &Url, depth: Depth) -> Result<Option
             Ok(Some(Found { itself, members: Vec::new() }))
         }
         status if status.is_success() => Err(no_webdav("PROPFIND", &response)),
-        // Some refuse a slash behind the name of what is no folder.
+        // Apache refuses what would lie below an object, a slash too.
         StatusCode::BAD_REQUEST | StatusCode::CONFLICT if is_no_folder(service, url).await => {
             Ok(None)
         }
@@ -92,11 +92,19 @@ async fn look_there(service: &Service, url: &Url, depth: Depth) -> Result<Option
     }
 }
 
+/// Tells whether what lies above `url`, or is `url` without its slash, is there and a folder.
 async fn is_no_folder(service: &Service, url: &Url) -> bool {
-    let Some(path) = url.path().strip_suffix('/') else { return false };
-    let mut bare = url.clone();
-    bare.set_path(path);
-    let found = Box::pin(look_there(service, &bare, Depth::Itself)).await;
+    let path = url.path().trim_end_matches('/');
+    let above = match path.len() < url.path().len() {
+        true => path,
+        false => path.rsplit_once('/').map_or("", |(above, _)| above),
+    };
+    if above.len() < service.place.base().path().len() {
+        return false;
+    }
+    let mut asked = url.clone();
+    asked.set_path(above);
+    let found = Box::pin(look_there(service, &asked, Depth::Itself)).await;
     found.is_ok_and(|found| found.is_none_or(|found| !found.itself.folder))
 }
 

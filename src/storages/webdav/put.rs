@@ -11,14 +11,14 @@ use bytes::Bytes;
 use futures_util::stream;
 use reqwest::{Body, StatusCode, Url};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::base::{KIB, Key};
 use crate::storages::webdav::auth::random;
 use crate::storages::webdav::body::{Beginning, Sent, Spool, gather};
 use crate::storages::webdav::delete::{remove, remove_empty};
 use crate::storages::webdav::errors::{Trouble, refusal};
-use crate::storages::webdav::folders::Used;
+use crate::storages::webdav::folders::Busy;
 use crate::storages::webdav::make::make_folder;
 use crate::storages::webdav::pieces;
 use crate::storages::webdav::properties::{Depth, Facts, look};
@@ -29,12 +29,12 @@ use crate::stream::ByteStream;
 
 /// Stores `body` under `key`.
 pub(super) async fn put(service: &Arc<Service>, key: &Key, body: ByteStream) -> Result<Object> {
-    let used = service.folders.enter(key.folder()).await;
+    let busy = service.folders.enter().await;
     service.auth.freshen();
     let made = make_folder(service, key.folder()).await;
     made.map_err(|trouble| service.error("put", key.as_str(), trouble))?;
     let partial = key.partial(&random()[..16]);
-    let mut upload = Upload(Some(Left { service: service.clone(), partial, pieces: None, used }));
+    let mut upload = Upload(Some(Left { service: service.clone(), partial, pieces: None, busy }));
     let done = upload.run(key, body).await;
     upload.close(done.is_ok()).await;
     done.map_err(|error| crate::storages::Error { subject: key.to_string(), ..error })
@@ -49,7 +49,7 @@ struct Left {
     partial: Key,
     /// The folder with pieces of the body.
     pieces: Option<Url>,
-    used: Used,
+    busy: Busy,
 }
 
 impl Upload {
@@ -65,7 +65,7 @@ impl Upload {
     async fn close(mut self, done: bool) {
         match self.0.take() {
             Some(left) if !done => {
-                tokio::spawn(left.clean_up()).await.ok();
+                timeout(WAIT, tokio::spawn(left.clean_up())).await.ok();
             }
             _ => {}
         }
@@ -146,20 +146,29 @@ impl Left {
     }
 
     async fn clean_up(self) {
-        let Self { service, partial, pieces, used } = self;
+        let Self { service, partial, pieces, busy } = self;
         let cleaning = async {
             let object = service.place.object(partial.as_str());
             for url in [Some(object), pieces].into_iter().flatten() {
-                if let Err(trouble) = remove(&service, &url).await {
-                    tracing::warn!(%url, %trouble, "the remains of a put could not be removed");
-                }
+                remove_in_time(&service, &url).await;
             }
-            drop(used);
+            drop(busy);
             remove_empty(&service, partial.folder()).await;
         };
         if timeout(PATIENCE, cleaning).await.is_err() {
             tracing::warn!(%partial, "the remains of a put could not be removed in time");
         }
+    }
+}
+
+/// Removes what is left of a put, also when the way to the server is closed for a moment.
+async fn remove_in_time(service: &Service, url: &Url) {
+    while let Err(trouble) = remove(service, url).await {
+        if trouble.kind != Kind::Unavailable {
+            tracing::warn!(%url, %trouble, "the remains of a put could not be removed");
+            return;
+        }
+        sleep(PAUSE).await;
     }
 }
 
@@ -306,5 +315,8 @@ async fn rename(
 /// A body up to this length is kept in memory until it is stored.
 const SHORT: usize = 256 * KIB;
 const PROBE: &[u8] = b"nxs-backup asks whether a body of unknown length is taken\n";
-/// How long the remains of a failed put are cleaned up.
+/// How long it is tried to remove what is left of a put.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a put that failed waits for that.
+const WAIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);

@@ -56,11 +56,16 @@ pub(super) async fn open(
     }
     loop {
         let moment = service.swaps.now();
-        match ask(service, key, &part).await? {
-            Some(opened) => return Ok(opened),
-            None if service.swaps.quiet_since(moment) => return Err(missing(key)),
-            None => sleep(SWAP).await,
+        let asked = ask(service, key, &part).await;
+        if let Ok(Some(opened)) = asked {
+            return Ok(opened);
         }
+        // A file that vanishes under its hands makes a server say many things.
+        if service.swaps.quiet_since(moment) {
+            asked?;
+            return Err(missing(key));
+        }
+        sleep(SWAP).await;
     }
 }
 

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use nxs_backup::base::{Key, Secret};
-use nxs_backup::storages::contract::{Size, check, keeps_every_promise};
+use nxs_backup::storages::contract::{Size, check, keeps_every_promise, promises};
 use nxs_backup::storages::{Config, Object, Setting, Storage, connect, webdav};
-use nxs_backup::stream::ByteStream;
+use nxs_backup::stream::{ByteStream, Error};
 
 use crate::support::server::Server;
 use crate::support::tree::noise;
@@ -66,9 +66,6 @@ async fn apache_keeps_every_promise_with_basic() {
     let server = Server::shared("apache");
     let keys = login(keys(server.port(0), "/basic"));
     keeps_every_promise(&*storage(&keys)).await;
-    let folder = server.path("dav/root/basic").join(&keys.backup_dir);
-    let left: Vec<_> = std::fs::read_dir(folder).unwrap().map(Result::unwrap).collect();
-    assert!(left.iter().all(|entry| entry.file_name() == ".DAV"), "folders were left: {left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +134,6 @@ async fn ten_thousand_objects_are_listed() {
         let dav = dav.clone();
         async move { dav.put(&key(&format!("d/{number}")), body(10).1).await }
     });
-    use futures_util::StreamExt;
     stream::iter(puts).buffer_unordered(8).try_collect::<Vec<_>>().await.unwrap();
     assert_eq!(names(&*dav).await.len(), 10_000);
     let begin = std::time::Instant::now();
@@ -147,4 +143,38 @@ async fn ten_thousand_objects_are_listed() {
         dav.delete(&object.key).await.unwrap();
     }
     assert!(names(&*dav).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn puts_and_deletes_at_the_same_time_do_not_lock_each_other_out() {
+    let server = Server::own("apache");
+    let dav = storage(&login(keys(server.port(0), "/basic")));
+    for round in 0..8 {
+        let all = promises(Size::Full).into_iter();
+        let promise = all.filter(|promise| promise.name.starts_with("puts at the same time"));
+        for promise in promise {
+            promise.run(&*dav, &format!("{round}/"), Size::Full).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_go_when_they_are_empty_and_backup_dir_stays() {
+    let server = Server::own("apache");
+    let keys = login(keys(server.port(0), "/digest"));
+    let dav = storage(&keys);
+    let there =
+        |name: &str| server.path("dav/root/digest").join(&keys.backup_dir).join(name).exists();
+    for name in ["a/b/c/x", "a/b/y"] {
+        dav.put(&key(name), body(100).1).await.unwrap();
+    }
+    dav.delete(&key("a/b/c/x")).await.unwrap();
+    assert!(there("a/b/y") && !there("a/b/c"));
+    dav.delete(&key("a/b/y")).await.unwrap();
+    assert!(there("") && !there("a"));
+    let broken = ByteStream::from_stream(stream::iter([Err(Error::Cut)]));
+    dav.put(&key("d/e/x"), broken).await.unwrap_err();
+    assert!(!there("d"));
+    dav.put(&key("a/b/y"), body(100).1).await.unwrap();
+    assert_eq!(names(&*dav).await, ["a/b/y"]);
 }

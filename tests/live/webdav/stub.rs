@@ -53,7 +53,8 @@ impl Stub {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let mut state = State { quirks, ..State::default() };
-        for folder in ["", "/remote.php/dav/files/us er", "/remote.php/dav/uploads/us er"] {
+        let files = ["/remote.php/dav/files/us er", "/remote.php/webdav"];
+        for folder in ["", files[0], files[1], "/remote.php/dav/uploads/us er"] {
             state.things.insert(folder.to_owned(), None);
         }
         let stub = Self { port, state: Arc::new(Mutex::new(state)) };
