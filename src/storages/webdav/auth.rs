@@ -150,13 +150,16 @@ impl Auth {
         Ok(())
     }
 
-    /// Forgets a digest challenge that may become too old while a body is sent.
-    pub(super) fn freshen(&self) {
+    /// Forgets a digest challenge that may become too old while a body is sent, and tells whether
+    /// it did: then a request that can be sent again must come first.
+    pub(super) fn freshen(&self) -> bool {
         let mut state = self.lock();
-        if matches!(state.scheme, Scheme::Digest(_)) && state.since.elapsed() > FRESH {
+        let old = matches!(state.scheme, Scheme::Digest(_)) && state.since.elapsed() > FRESH;
+        if old {
             state.scheme = Scheme::Unasked;
             state.number += 1;
         }
+        old
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

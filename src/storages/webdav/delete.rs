@@ -75,7 +75,8 @@ async fn remove_if_empty(service: &Service, folder: &str) -> Result<bool, Troubl
     }
     let Some(lock) = lock(service, &url).await? else { return Ok(false) };
     let empty = lock.made || matches!(is_empty(service, folder, &url).await, Ok(Some(true)));
-    let ask = Ask::new("DELETE", &url).with("If", format!("({})", lock.token));
+    // Without the URL Apache demands the lock of the folder above, too.
+    let ask = Ask::new("DELETE", &url).with("If", format!("<{url}> ({})", lock.token));
     let gone = if empty { service.must(&ask).await.map(|_| true) } else { Ok(false) };
     // A lock may outlive its folder, and would then keep the next one closed.
     service.call(&Ask::new("UNLOCK", &url).with("Lock-Token", lock.token)).await?;

@@ -115,9 +115,7 @@ impl Left {
         let spool = spool.map_err(|trouble| service.error("put", subject, trouble))?;
         drop(first);
         let send = async || {
-            // Filling the file may have taken long.
-            service.auth.freshen();
-            look(service, url, Depth::Itself).await?;
+            get_ready(service, url).await?;
             let response = service.send_once(url, Some(spool.bytes), spool.read()).await?;
             if response.status().is_success() {
                 return Ok(());
@@ -222,6 +220,14 @@ async fn takes_chunked(service: &Service, url: &Url) -> std::result::Result<bool
     Ok(takes)
 }
 
+/// Makes sure that the login still holds: to wait for the body may have taken long.
+async fn get_ready(service: &Service, url: &Url) -> std::result::Result<(), Trouble> {
+    if service.auth.freshen() {
+        look(service, url, Depth::Itself).await?;
+    }
+    Ok(())
+}
+
 /// Sends a body as it comes, and returns its length.
 async fn stream_body(
     service: &Service,
@@ -229,6 +235,7 @@ async fn stream_body(
     first: Beginning,
     rest: ByteStream,
 ) -> std::result::Result<u64, Trouble> {
+    get_ready(service, url).await?;
     let sent = Sent::default();
     let answer = service.send_once(url, None, sent.follow(first.bytes, rest)).await;
     if let Some(error) = sent.broke() {

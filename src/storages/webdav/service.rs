@@ -81,6 +81,7 @@ impl<'a> Ask<'a> {
 impl Service {
     /// Sends a request, logs in where that is asked for, and returns any other answer.
     pub(super) async fn call(&self, ask: &Ask<'_>) -> std::result::Result<Response, Trouble> {
+        let mut resent = false;
         for _ in 0..LOGINS {
             let (mut request, shown) = self.request(ask.method, ask.url)?;
             for (name, value) in &ask.headers {
@@ -89,8 +90,15 @@ impl Service {
             if let Some(body) = &ask.body {
                 request = request.body(body.clone());
             }
-            let sent = request.send().await;
-            let response = sent.map_err(|error| Trouble::unreachable(ask.url, error))?;
+            let response = match request.send().await {
+                Ok(response) => response,
+                // The server closed an idle connection in the moment in which it was used again.
+                Err(error) if error.is_request() && !error.is_connect() && !resent => {
+                    resent = true;
+                    continue;
+                }
+                Err(error) => return Err(Trouble::unreachable(ask.url, error)),
+            };
             if response.status() != StatusCode::UNAUTHORIZED {
                 self.auth.let_in(&shown);
                 return Ok(response);
@@ -179,5 +187,6 @@ impl Service {
     }
 }
 
-/// One to learn the challenge, one to replace a stale nonce, one that is let in.
+/// One to learn the challenge, one to replace a stale nonce, one that is let in, and one of these
+/// once more.
 const LOGINS: usize = 4;
