@@ -1,1 +1,0 @@
-//! `webdav` against real servers.
