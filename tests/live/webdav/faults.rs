@@ -111,6 +111,29 @@ async fn a_long_way_costs_little() {
     eprintln!("40 ms: put {:.0} MiB/s, get {:.0} MiB/s", 64.0 / put, 64.0 / (all - put));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a figure to read: 1 GiB, ours and curl's"]
+async fn a_large_body_goes_as_fast_as_with_curl() {
+    let server = Server::own("apache");
+    let dav = storage(&keys(server.port(0), "/open"));
+    let chunk = body(4 * MIB).0;
+    let url = format!("http://127.0.0.1:{}/open/curl", server.port(0));
+    for _ in 0..3 {
+        let chunks = vec![Ok(chunk.clone()); 256];
+        let begin = Instant::now();
+        let long = ByteStream::from_stream(futures_util::stream::iter(chunks));
+        assert_eq!(dav.put(&key("x"), long).await.unwrap().bytes, 1 << 30);
+        let ours = begin.elapsed();
+        let file = server.path("dav/root/open").join("large");
+        std::fs::write(&file, chunk.repeat(256)).unwrap();
+        let begin = Instant::now();
+        let mut curl = std::process::Command::new("curl");
+        let done = curl.args(["-sfo", "/dev/null", "-T"]).arg(&file).arg(&url).status().unwrap();
+        assert!(done.success());
+        eprintln!("1 GiB: ours {ours:?}, curl {:?}", begin.elapsed());
+    }
+}
+
 /// Puts that begin and then wait, so that something can happen in their middle.
 async fn in_the_middle(
     dav: &Arc<dyn Storage>,
