@@ -2,10 +2,13 @@
 //!
 //! Whoever meets trouble drops the session; only one that works goes back to the pool.
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use socket2::SockRef;
 use suppaftp::tokio::{AsyncRustlsStream, TransferStream};
 use suppaftp::types::Response;
 use suppaftp::{FtpError, Mode, Status};
@@ -89,12 +92,12 @@ impl Session {
     /// Tells whether the server still listens: one that hung up is seen at once, one that vanished
     /// by asking it after a silence.
     pub(super) async fn is_alive(&mut self) -> bool {
-        let mut one = [0];
         {
             let socket = self.client.get_ref().await;
-            // Nothing can be waiting there but a farewell.
-            let waiting = futures_util::FutureExt::now_or_never(socket.peek(&mut one));
-            if waiting.is_some() {
+            // The system is asked itself: tokio may not have heard yet. Nothing can be waiting
+            // there but a farewell.
+            let waiting = SockRef::from(&*socket).peek(&mut [MaybeUninit::uninit()]);
+            if !waiting.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                 return false;
             }
         }
@@ -193,7 +196,7 @@ impl Session {
         mut self,
         transfer: Transfer,
         subject: &str,
-        error: std::io::Error,
+        error: io::Error,
     ) -> Trouble {
         match timeout(ANSWER, self.client.abort(transfer)).await {
             Ok(Err(FtpError::UnexpectedResponse(response))) => {
