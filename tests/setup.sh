@@ -56,20 +56,32 @@ for need in "${needs[@]}"; do
 done
 # A compiler without the headers of libc is of no use.
 if [ ! -e /usr/include/stdio.h ]; then missing+=(libc6-dev); fi
-if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+# Debian lets only one FTP server be installed; the other is unpacked here, where its test finds it.
+unpacked=/var/cache/nxs-backup-tests/vsftpd
+if [ ${#missing[@]} -eq 0 ] && [ -x "$unpacked/usr/sbin/vsftpd" ]; then exit 0; fi
 
 if ! command -v apt-get >/dev/null; then
-    echo "tests/setup.sh: these are missing and there is no apt-get: ${missing[*]}" >&2
+    echo "tests/setup.sh: these are missing and there is no apt-get: ${missing[*]} vsftpd" >&2
     exit 1
 fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     if ! sudo -n true 2>/dev/null; then
-        echo "tests/setup.sh: run as root, or with a sudo that asks nothing: apt-get install ${missing[*]}" >&2
+        echo "tests/setup.sh: run as root, or with a sudo that asks nothing: apt-get install ${missing[*]:-nothing, but unpack vsftpd}" >&2
         exit 1
     fi
     as_root=(sudo -n)
 fi
+unpack_vsftpd() {
+    local folder
+    folder=$(mktemp -d)
+    (cd "$folder" && apt-get download -q -o APT::Sandbox::User=root vsftpd && dpkg -x vsftpd_*.deb files) || return 1
+    "${as_root[@]}" rm -rf "$unpacked"
+    "${as_root[@]}" mkdir -p "${unpacked%/*}"
+    "${as_root[@]}" mv "$folder/files" "$unpacked"
+    "${as_root[@]}" chown -R 0:0 "$unpacked"
+    rm -rf "$folder"
+}
 # Servers that are installed for tests must not start by themselves.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
@@ -78,8 +90,12 @@ if [ ! -e "$policy" ]; then
     trap '"${as_root[@]}" rm -f "$policy"' EXIT
 fi
 install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
+install_all() {
+    if [ ${#missing[@]} -ne 0 ]; then "${install[@]}" "${missing[@]}" || return 1; fi
+    [ -x "$unpacked/usr/sbin/vsftpd" ] || unpack_vsftpd
+}
 # The lists of a fresh machine are empty or old; try without the update first, it is slow.
-"${install[@]}" "${missing[@]}" >/dev/null 2>&1 || {
+install_all >/dev/null 2>&1 || {
     "${as_root[@]}" apt-get update -q
-    "${install[@]}" "${missing[@]}"
+    install_all
 }

@@ -1,1 +1,0 @@
-//! `ftp` against real servers.
