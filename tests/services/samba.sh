@@ -1,5 +1,5 @@
 # Samba. PORT: shares `data` (upper and lower case differ), `any` (they do not, as on Windows),
-# `sealed` (encryption demanded), `guest` (anybody may read), `open` (anybody may write), `small`
+# `sealed` (encryption demanded), `guest` (anybody may read), `small`
 # (16 MiB in all), `kept` (what lies there cannot be deleted). PORT+1: `data`, signing demanded.
 # PORT+2: `data`, SMB1 alone. PORT+3: `data`, SMB 2.0.2 alone. PORT+4: `data`, no encryption.
 # Users: `svcsmb` with the usual password; `odd` with the one in DIR/odd.password.
@@ -20,10 +20,10 @@ start() {
 
 # shares: their folders, each writable by those who may write.
 shares() {
-    mkdir -p "$DIR"/shares/{data,any,sealed,guest,open,small,kept}
+    mkdir -p "$DIR"/shares/{data,any,sealed,guest,small,kept}
     mount -t tmpfs -o size=16m none "$DIR/shares/small"
     echo "read me" >"$DIR/shares/guest/file"
-    chmod 777 "$DIR"/shares/{data,any,sealed,open,small}
+    chmod 777 "$DIR"/shares/{data,any,sealed,small}
     mkdir -p "$DIR/shares/kept/a" && echo "old" >"$DIR/shares/kept/a/old"
     chmod 1777 "$DIR/shares/kept" "$DIR/shares/kept/a"
     printf 'a'"'"'b"c$d\\e f%%g#h:i@j/k\nl! ü' >"$DIR/odd.password"
@@ -88,10 +88,6 @@ smb_conf() {
   path = $DIR/shares/guest
   guest ok = yes
   read only = yes
-[open]
-  path = $DIR/shares/open
-  case sensitive = yes
-  guest ok = yes
 [small]
   path = $DIR/shares/small
 [kept]

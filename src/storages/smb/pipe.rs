@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use smb::File;
@@ -184,19 +184,16 @@ impl Pipe {
     /// Cuts the next chunk from what is held.
     fn cut(&mut self, chunk: usize) -> (u64, Chunk) {
         let bytes = self.held.min(chunk);
-        let mut data: Chunk = std::iter::repeat_n(0, bytes).collect();
-        let mut room = Arc::get_mut(&mut data).expect("nobody else has it yet");
-        while !room.is_empty() {
+        let mut data = Vec::with_capacity(bytes);
+        while data.len() < bytes {
             let Some(first) = self.rest.front_mut() else { break };
-            let taken = first.len().min(room.len());
-            let (here, later) = std::mem::take(&mut room).split_at_mut(taken);
-            here.copy_from_slice(&first[..taken]);
-            room = later;
-            first.advance(taken);
+            let taken = first.len().min(bytes - data.len());
+            data.extend_from_slice(&first.split_to(taken));
             if first.is_empty() {
                 self.rest.pop_front();
             }
         }
+        let data = Chunk::from(data);
         self.held -= bytes;
         let offset = self.next;
         self.next += bytes as u64;
