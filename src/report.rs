@@ -88,6 +88,9 @@ pub enum PlaceOutcome {
     Stored(Stored),
     /// Nothing was due; the reason.
     Skipped(String),
+    /// There is no new backup there, and the one on another storage is enough (`require: any`);
+    /// the reason.
+    Missed(String),
     /// There is no new backup there; the reason.
     Failed(String),
 }

@@ -16,6 +16,7 @@ mod jobs {
     mod archive_gnu;
     mod archive_hostile;
     mod archive_index;
+    mod archive_large;
     mod archive_round_trip;
     mod run;
 }
@@ -26,6 +27,7 @@ mod live {
     mod scp;
     mod smb;
     mod swift;
+    mod together;
     mod webdav;
 }
 mod support {

@@ -38,6 +38,13 @@ impl Records {
         self.0.push(b'\n');
     }
 
+    /// Returns the first bytes of the BLAKE3 digest of all of them; `None` where there are none.
+    pub(crate) fn digest(&self) -> Option<[u8; 8]> {
+        let hash = blake3::hash(&self.0);
+        let first = hash.as_bytes().first_chunk().copied();
+        first.filter(|_| !self.0.is_empty())
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
@@ -168,6 +175,7 @@ const NAME: &[u8] = b"PaxHeaders/member";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::reader::TarReader;
 
     #[test]
     fn times_before_1970_have_their_sign_and_their_fraction() {
@@ -193,5 +201,30 @@ mod tests {
             let (count, _) = said.split_once(' ').unwrap();
             assert_eq!(count.parse::<usize>().unwrap(), said.len());
         }
+    }
+    #[test]
+    fn a_size_over_eight_gib_is_read_as_it_was_written() {
+        let meta = crate::archive::meta::Meta::of(rustix::fs::CWD, c"/proc/self/exe").unwrap();
+        for size in [1, (8 << 30) - 1, 8 << 30, 9 << 30, 70 << 40, u64::MAX >> 2] {
+            let (feeder, mut stream) = crate::stream::ByteStream::channel(8);
+            let mut out = Chunks::new(feeder);
+            let (path, link, user, group) = (&b"large"[..], &b""[..], &b"u"[..], &b"g"[..]);
+            let header = Header { path, kind: b'0', size, link, user, group };
+            header.write(&meta, &mut Records::default(), &mut out);
+            out.finish().unwrap();
+            let written = stream.blocking_next().unwrap().unwrap();
+            let member = TarReader::new(&written[..]).next().unwrap().unwrap();
+            assert_eq!((member.size, member.path), (size, b"large".to_vec()));
+        }
+    }
+
+    #[test]
+    fn a_size_over_eight_gib_is_read_as_other_tools_write_it() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("large").unwrap();
+        header.set_size(9 << 30);
+        header.set_cksum();
+        let member = TarReader::new(&header.as_bytes()[..]).next().unwrap().unwrap();
+        assert_eq!(member.size, 9 << 30);
     }
 }

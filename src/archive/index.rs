@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zstd::bulk::Compressor;
 
+use crate::archive::header::Records;
 use crate::archive::meta::{Kind, Meta};
+use crate::archive::reader::Member;
 use crate::base::{ArtefactId, Digest, MIB, text, untext};
 use crate::stream::Frames;
 
@@ -47,6 +49,8 @@ pub struct Entry {
     pub link: Option<Vec<u8>>,
     /// The first 16 bytes of the BLAKE3 digest of a file's content; none for empty files.
     pub digest: Option<[u8; 16]>,
+    /// A digest of the PAX records for attributes and access lists; none where it has none.
+    pub pax: Option<[u8; 8]>,
     /// The artefact that holds the data, when it is another one.
     pub artefact: Option<ArtefactId>,
     /// Where its first header block lies in the raw stream.
@@ -151,6 +155,7 @@ struct Line {
     gid: u32,
     link: Option<String>,
     digest: Option<Digest>,
+    pax: Option<Digest>,
     artefact: Option<ArtefactId>,
     offset: u64,
     data_offset: Option<u64>,
@@ -243,6 +248,7 @@ impl Entry {
             gid: meta.gid,
             link: None,
             digest: None,
+            pax: None,
             artefact: None,
             offset,
             data_offset: None,
@@ -266,6 +272,9 @@ impl Entry {
         }
         if let Some(digest) = self.digest {
             write!(out, ",\"digest\":\"{:032x}\"", u128::from_be_bytes(digest))?;
+        }
+        if let Some(pax) = self.pax {
+            write!(out, ",\"pax\":\"{:016x}\"", u64::from_be_bytes(pax))?;
         }
         if let Some(artefact) = &self.artefact {
             out.extend_from_slice(b",\"artefact\":");
@@ -295,10 +304,52 @@ impl Entry {
             gid: line.gid,
             link: line.link.as_deref().map(untext),
             digest: line.digest.and_then(|digest| digest.as_bytes().try_into().ok()),
+            pax: line.pax.and_then(|pax| pax.as_bytes().try_into().ok()),
             artefact: line.artefact,
             offset: line.offset,
             data_offset: line.data_offset,
         })
+    }
+}
+
+impl Entry {
+    /// Says in which respect a member of the archive is not what this line says.
+    pub(crate) fn differs(&self, member: &Member) -> Option<&'static str> {
+        let is_file = self.kind == EntryKind::File;
+        let link = self.link.as_deref().unwrap_or_default();
+        let all = [
+            ("its type", member.kind == self.kind.typeflag()),
+            ("its size", member.size == self.size || !is_file),
+            ("its time", member.mtime.as_nanos() == self.mtime_ns),
+            ("its mode", member.mode == self.mode),
+            ("its owner", member.uid == Some(self.uid)),
+            ("its group", member.gid == Some(self.gid)),
+            ("its link", member.link == link),
+            ("one of its attributes", pax(&member.records) == self.pax),
+        ];
+        all.into_iter().find(|(_, fits)| !fits).map(|(what, _)| what)
+    }
+}
+
+/// The digest of PAX records that were read.
+fn pax(records: &[(Vec<u8>, Vec<u8>)]) -> Option<[u8; 8]> {
+    let mut written = Records::default();
+    records.iter().for_each(|(key, value)| written.add(key, value));
+    written.digest()
+}
+
+impl EntryKind {
+    /// The type as tar knows it.
+    fn typeflag(self) -> u8 {
+        match self {
+            Self::File | Self::Socket => b'0',
+            Self::HardLink => b'1',
+            Self::Symlink => b'2',
+            Self::Char => b'3',
+            Self::Block => b'4',
+            Self::Folder => b'5',
+            Self::Fifo => b'6',
+        }
     }
 }
 

@@ -28,4 +28,4 @@ pub use index_read::{Around, Entries, IndexError, IndexReader, Ranges};
 pub use pack::{PackError, PackOptions, Packed, pack};
 pub use reader::TarError;
 pub use select::{BadGlob, Selection};
-pub use unpack::{Select, UnpackError, UnpackOptions, Unpacked, unpack};
+pub use unpack::{Expected, UnpackError, UnpackOptions, Unpacked, unpack};

@@ -205,10 +205,10 @@ impl Packer {
             _ => Bearer::Named(walk.parent(), walk.name()),
         };
         let start = self.out.position();
-        self.read_attributes(walk.path(), bearer, meta);
+        let pax = self.read_attributes(walk.path(), bearer, meta);
         self.write_header(member(walk.path(), meta.kind).as_slice(), meta, 0, link.as_deref());
         let mut entry = Entry::new(stored(walk.path()), meta, start);
-        entry.link = link;
+        (entry.link, entry.pax) = (link, pax);
         self.store(meta, entry)
     }
 
@@ -237,12 +237,18 @@ impl Packer {
         Ok(true)
     }
 
-    /// Reads the attributes of a thing into the records of its header.
-    pub(crate) fn read_attributes(&mut self, path: &[u8], bearer: Bearer, meta: &Meta) {
+    /// Reads the attributes of a thing into the records of its header, and returns their digest.
+    pub(crate) fn read_attributes(
+        &mut self,
+        path: &[u8],
+        bearer: Bearer,
+        meta: &Meta,
+    ) -> Option<[u8; 8]> {
         self.records.clear();
         if let Err(error) = self.attributes.read(bearer, meta.dev, &mut self.records) {
             self.note(path, &format!("an attribute could not be read: {error}"));
         }
+        self.records.digest()
     }
 
     /// Writes a header with the present records.

@@ -69,7 +69,7 @@ impl Packer {
             };
             let start = self.out.position();
             let takes_back = shape.bytes <= CHUNK as u64;
-            self.read_attributes(walk.path(), Bearer::Open(fd), &meta);
+            let pax = self.read_attributes(walk.path(), Bearer::Open(fd), &meta);
             self.file_header(walk.path(), &meta, &shape);
             let copied = self.copy(fd, &shape, &meta, takes_back)?;
             let after = match meta.size {
@@ -95,7 +95,7 @@ impl Packer {
                 None => {}
             }
             let mut entry = Entry::new(stored(walk.path()), &meta, start);
-            entry.digest = copied.digest;
+            (entry.digest, entry.pax) = (copied.digest, pax);
             return self.store(&meta, entry);
         }
         Ok(())

@@ -33,6 +33,8 @@ type Result<T> = std::result::Result<T, TarError>;
 /// A member, without its data.
 #[derive(Debug)]
 pub(crate) struct Member {
+    /// Where its first header begins in what was read.
+    pub(crate) start: u64,
     /// As the archive has it: slashes at its ends and all.
     pub(crate) path: Vec<u8>,
     pub(crate) kind: u8,
@@ -64,6 +66,7 @@ pub(crate) struct TarReader<'a> {
 /// What comes before a header and counts for it.
 #[derive(Default)]
 struct Before {
+    start: Option<u64>,
     records: Vec<(Vec<u8>, Vec<u8>)>,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
@@ -82,6 +85,7 @@ impl<'a> TarReader<'a> {
         loop {
             self.skip()?;
             let at = self.position;
+            before.start.get_or_insert(at);
             let Some(header) = self.header()? else { return self.end() };
             let size = number(&header.as_old().size).and_then(|size| u64::try_from(size).ok());
             let size = size.ok_or(TarError::Damaged { at, what: "a size is no number" })?;
@@ -230,6 +234,7 @@ impl<'a> TarReader<'a> {
         let device = |field: Option<u32>| if is_posix { field.unwrap_or(0) } else { 0 };
         let small = |field: &[u8]| number(field).and_then(|id| u32::try_from(id).ok());
         let mut member = Member {
+            start: before.start.unwrap_or(at),
             path: before.path.unwrap_or_else(|| header.path_bytes().into_owned()),
             kind: old.linkflag[0],
             mode: small(&old.mode).unwrap_or(0o644) & 0o7777,

@@ -46,13 +46,22 @@ impl Selection {
 
     /// Tells whether the stored `path`, or a folder above it, matches.
     pub fn matches(&self, path: &[u8]) -> bool {
+        self.meant(path).any(|path| self.set.is_match_candidate(&Candidate::from_bytes(path)))
+    }
+
+    /// Tells which globs, by their place in the list, match the stored `path` or a folder above.
+    pub fn which(&self, path: &[u8]) -> Vec<usize> {
+        let which = |path| self.set.matches_candidate(&Candidate::from_bytes(path));
+        self.meant(path).flat_map(which).collect()
+    }
+
+    /// Gives the paths of which one must match: the folders above `path` and `path` itself.
+    fn meant<'a>(&self, path: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let path = path.strip_prefix(b"/").unwrap_or(path);
-        let is_meant = |path: &[u8]| self.set.is_match_candidate(&Candidate::from_bytes(path));
-        let mut ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        self.stems.iter().any(Vec::is_empty) && is_meant(b"")
-            || ends.any(|(end, _)| is_meant(&path[..end]))
-            || is_meant(path)
+        let root = self.stems.iter().any(Vec::is_empty).then_some(b"".as_slice());
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        root.into_iter().chain(ends.map(|(end, _)| &path[..end])).chain([path])
     }
 
     /// Tells whether anything from `first` on and before `after` may match.

@@ -4,6 +4,7 @@
 //! cannot be made is told and the rest goes on; a broken archive, a full disk or a target that
 //! fails ends it.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,21 +15,37 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::archive::apply::{Bearer, Has, Traits};
+use crate::archive::index::Entry;
 use crate::archive::paths::Rules;
 use crate::archive::place::Place;
 use crate::archive::reader::{Member, TarError, TarReader};
 use crate::base::{Cancel, Cancelled, Noted, text};
 
-/// Tells whether a stored path is meant.
-pub type Select = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
+/// Members that are meant, of a part of an archive that nothing else vouches for.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// Their lines of the index.
+    pub entries: HashMap<Vec<u8>, Entry>,
+    /// Where the part begins in the whole archive.
+    pub start: u64,
+}
+
+impl Expected {
+    /// Finds the line of a member; the older copy of a file that changed has none.
+    fn line_of(&self, stored: &[u8], member: &Member) -> Option<&Entry> {
+        let path = if stored == b"." { b"" } else { stored };
+        let entry = self.entries.get(path)?;
+        (entry.offset == self.start + member.start).then_some(entry)
+    }
+}
 
 /// How an archive is unpacked.
 pub struct UnpackOptions {
     /// Only what lies below this stored path is unpacked, without it; a file of that very path
     /// keeps its last component.
     pub strip: Option<Vec<u8>>,
-    /// Tells which stored paths (no slash at either end) are meant; all when unset.
-    pub select: Option<Select>,
+    /// Only these members, each of which must be what its line says; all when unset.
+    pub expected: Option<Expected>,
     /// Stores the only member under this path instead: for the data of a hard link.
     pub rename: Option<Vec<u8>>,
     /// Stops after so many members of the archive, wherever it ends then.
@@ -61,6 +78,14 @@ pub enum UnpackError {
     /// The archive is cut, damaged or cannot be read.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// A member is another one than the index says.
+    #[error("{path}: {what} is not what the index says: the archive or the index is damaged")]
+    Differs {
+        /// The member.
+        path: String,
+        /// In which respect.
+        what: &'static str,
+    },
     /// The target cannot be used.
     #[error("{path}: could not be opened as a folder")]
     Target {
@@ -155,8 +180,11 @@ impl Work<'_> {
             let Some(member) = self.tar.next()? else { return Ok(()) };
             seen += 1;
             let stored = trim(&member.path).to_vec();
-            if self.options.select.as_ref().is_some_and(|is_meant| !is_meant(&stored)) {
-                continue;
+            if let Some(expected) = &self.options.expected {
+                let Some(line) = expected.line_of(&stored, &member) else { continue };
+                if let Some(what) = line.differs(&member) {
+                    return Err(UnpackError::Differs { path: text(&stored), what });
+                }
             }
             match self.member(member) {
                 Ok(true) => self.done.files += 1,

@@ -17,6 +17,19 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
 }
 
+impl Args {
+    /// Tells whether what the verb prints is all that it does.
+    pub(crate) fn only_tells(&self) -> bool {
+        match &self.command {
+            _ if self.test || self.globals.dry_run => true,
+            Some(Command::Restore(restore)) => restore.explain,
+            Some(Command::Start(_) | Command::Prune(_) | Command::Sweep(_)) => false,
+            Some(Command::Pin(_) | Command::Unpin(_)) => false,
+            _ => true,
+        }
+    }
+}
+
 /// Options of every verb.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Globals {
@@ -119,6 +132,9 @@ pub(crate) struct Jobs {
 /// What to check.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Check {
+    /// Also reach every storage of the config: put, get, list and delete one small object.
+    #[arg(long)]
+    pub(crate) connect: bool,
     #[command(subcommand)]
     pub(crate) what: Option<CheckWhat>,
 }

@@ -2,37 +2,71 @@
 
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, USAGE};
-use crate::cli::{output, setup};
-use crate::config;
+use crate::cli::{connect, output, setup};
+use crate::config::{self, Config, Problems};
 use crate::plan::{self, Fetch, Place, Plan};
+use crate::run::Selection;
 use crate::storages::contract;
 
 /// Checks what was named; the whole config without a name.
 pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     match &verb.what {
-        None => config(globals),
+        None => config(globals, verb.connect),
         Some(CheckWhat::Storage { name }) => storage(globals, name),
     }
 }
 
-fn config(globals: &Globals) -> Result<u8, Failure> {
+fn config(globals: &Globals, connect: bool) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
     let found = plan::problems(&config);
     let errors = found.errors().count();
-    if globals.json {
+    if !globals.json {
+        tell(globals, &found);
+    } else if !connect {
         output::json(&found);
-    } else {
-        let text = found.to_string();
-        if !text.is_empty() {
-            output::line(text.trim_end());
-        }
-        match errors {
-            0 => output::line(format!("{}: no errors", globals.config.display())),
-            1 => output::line("1 error"),
-            errors => output::line(format!("{errors} errors")),
-        }
     }
-    Ok(if errors == 0 { 0 } else { USAGE })
+    if connect {
+        return reach(globals, &config, &found);
+    }
+    if errors > 0 {
+        return Ok(USAGE);
+    }
+    // What `start` refuses is no good config.
+    let plan = plan::resolve(&config, Fetch::Never)?;
+    setup::refuse_nothing(&plan, &Selection::All)?;
+    Ok(0)
+}
+
+/// Prints what is wrong with the config.
+fn tell(globals: &Globals, found: &Problems) {
+    let text = found.to_string();
+    if !text.is_empty() {
+        output::line(text.trim_end());
+    }
+    match found.errors().count() {
+        0 => output::line(format!("{}: no errors", globals.config.display())),
+        1 => output::line("1 error"),
+        errors => output::line(format!("{errors} errors")),
+    }
+}
+
+/// Reaches the storages of the jobs that are good.
+fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Failure> {
+    let plan = plan::resolve(config, Fetch::All)?;
+    setup::refuse_nothing(&plan, &Selection::All)?;
+    let reached = connect::all(&plan)?;
+    let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
+    let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
+    if globals.json {
+        output::json(&serde_json::json!({ "problems": found, "storages": reached }));
+    } else {
+        if found.errors().count() == 0 {
+            // What was found only when values were fetched from elsewhere.
+            broken.iter().for_each(|problem| output::line(problem.trim_end()));
+        }
+        connect::tell(&reached);
+    }
+    Ok(if broken.is_empty() { connect::exit(&reached) } else { USAGE })
 }
 
 fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {

@@ -12,6 +12,7 @@ use crate::cli::{output, setup, when};
 use crate::plan::Plan;
 use crate::restore::holdings::{self, Held, Holdings, Scope};
 use crate::restore::pick::{NothingFound, Want, pick};
+use crate::retention::is_future;
 use crate::run::Selection;
 
 /// One line of the listing.
@@ -52,8 +53,9 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
     let at = verb.at.as_deref().map(|text| when::parse(text, &now)).transpose()?;
     let scope = scope(&verb.scope, &plan)?;
     let holdings = setup::block_on(&env.cancel, holdings::look(&plan, &selection, &scope))?;
+    let want = Want { target: target.clone(), at, id: None, now: now.timestamp() };
     let mut held = match at {
-        Some(_) => newest(&holdings, &selection, &Want { target: target.clone(), at, id: None })?,
+        Some(_) => newest(&holdings, &selection, &want)?,
         None => holdings.selected(&selection),
     };
     held.retain(|held| {
@@ -65,7 +67,7 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
         (&manifest.job, &manifest.source, &manifest.target, manifest.started, &held.place.name)
     });
     let listing = Listing {
-        backups: held.iter().map(row).collect(),
+        backups: held.iter().map(|held| row(held, now.timestamp())).collect(),
         troubles: &holdings.troubles,
         damaged: holdings.damaged(),
         unfinished: unfinished(&holdings),
@@ -112,7 +114,7 @@ fn newest<'a>(
 ) -> Result<Vec<Held<'a>>, Failure> {
     match pick(holdings, selection, want, "these jobs") {
         Ok(choices) => Ok(choices.into_iter().flat_map(|choice| choice.held).collect()),
-        Err(NothingFound::None(_)) => Ok(Vec::new()),
+        Err(NothingFound::None(_) | NothingFound::Target { .. }) => Ok(Vec::new()),
         Err(error) => Err(Failure::nothing(&error)),
     }
 }
@@ -124,7 +126,7 @@ fn unfinished(holdings: &Holdings<'_>) -> (usize, u64) {
     (objects.len(), objects.iter().map(|object| object.bytes).sum())
 }
 
-fn row<'a>(held: &Held<'a>) -> Row<'a> {
+fn row<'a>(held: &Held<'a>, now: Timestamp) -> Row<'a> {
     let manifest = &held.stored.manifest;
     Row {
         id: manifest.id.as_str(),
@@ -139,15 +141,16 @@ fn row<'a>(held: &Held<'a>) -> Row<'a> {
         stored_bytes: manifest.stored_bytes,
         key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
         result: manifest.result.word(),
-        marks: marks(held),
+        marks: marks(held, now),
     }
 }
 
 /// What a person should know about a copy, in a word each.
-pub(crate) fn marks(held: &Held<'_>) -> Vec<&'static str> {
+pub(crate) fn marks(held: &Held<'_>, now: Timestamp) -> Vec<&'static str> {
     let manifest = &held.stored.manifest;
     let all = [
         (!held.stored.intact, "DAMAGED"),
+        (is_future(manifest.started, now), "dated in the future"),
         (manifest.pinned, "pinned"),
         (manifest.shrunken, "shrunken"),
         (held.job.is_none(), "orphan"),

@@ -3,8 +3,10 @@
 mod args;
 mod check;
 mod config;
+mod connect;
 mod failure;
 mod find;
+mod into;
 mod list;
 mod log;
 mod output;
@@ -25,26 +27,38 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
-use failure::Failure;
+use failure::{Failure, NOTHING, PARTLY, USAGE};
 
 /// Parses the command line, does what it says and returns the exit code.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => {
+        Err(error) if error.use_stderr() => {
             error.print().ok();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return ExitCode::from(USAGE);
+        }
+        Err(help) => {
+            output::line(help.render().ansi().to_string().trim_end());
+            return ExitCode::from(told(0, true));
         }
     };
     args.globals.color.write_global();
-    let done = run(args);
-    match done {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            failure.tell();
-            ExitCode::from(failure.exit)
-        }
-    }
+    let only_tells = args.only_tells();
+    let code = run(args).unwrap_or_else(|failure| {
+        failure.tell();
+        failure.exit
+    });
+    ExitCode::from(told(code, only_tells))
+}
+
+/// Takes in whether what was to be told could be printed: whoever asked else takes half a list
+/// for the whole.
+fn told(code: u8, only_tells: bool) -> u8 {
+    let Some(trouble) = output::trouble() else { return code };
+    let exit = if only_tells { NOTHING } else { PARTLY };
+    let failure = Failure::new(exit, format!("standard output could not be written: {trouble}"));
+    failure.tell();
+    if code == 0 { exit } else { code }
 }
 
 fn run(args: Args) -> Result<u8, Failure> {

@@ -1,16 +1,35 @@
 //! Printing: lines, tables, JSON, sizes and times as people read them.
 
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 
 use comfy_table::{Table, presets};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 
-/// Prints a line on standard output; a reader that went away is no error.
+/// Prints a line on standard output; what went wrong with that is told by [`trouble`].
 pub(crate) fn line(text: impl Display) {
-    writeln!(anstream::stdout(), "{text}").ok();
+    note(writeln!(anstream::stdout(), "{text}"));
 }
+
+/// Writes what still waits and tells why standard output lacks something, if it does.
+pub(crate) fn trouble() -> Option<&'static str> {
+    note(std::io::stdout().flush());
+    TROUBLE.get().map(String::as_str)
+}
+
+/// Keeps the first error; a reader that went away has seen enough.
+fn note(written: std::io::Result<()>) {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            TROUBLE.get_or_init(|| error.to_string());
+        }
+        _ => {}
+    }
+}
+
+static TROUBLE: OnceLock<String> = OnceLock::new();
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) {

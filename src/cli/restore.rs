@@ -1,8 +1,8 @@
 //! `restore`: bring back what was backed up.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indicatif::MultiProgress;
 use serde::Serialize;
@@ -11,12 +11,13 @@ use crate::archive::Selection as Paths;
 use crate::base::{ArtefactId, display};
 use crate::cli::args::{Globals, Restore};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
+use crate::cli::into::{self, Goal, goals};
 use crate::cli::{list, log, output, progress, setup, show, when};
 use crate::plan::{Main, Plan};
 use crate::restore::apply::{self, How, Restored};
-use crate::restore::explain::explain;
+use crate::restore::explain::{Explained, explain};
 use crate::restore::holdings::{self, Holdings};
-use crate::restore::pick::{Choice, Want, pick};
+use crate::restore::pick::{Choice, NothingFound, Want, pick};
 use crate::run::{Env, Selection};
 
 /// What came back, for `--json`.
@@ -33,6 +34,17 @@ struct Row {
     warnings: Vec<String>,
     failed: Vec<String>,
     error: Option<String>,
+}
+
+/// What would come back.
+#[derive(Serialize)]
+struct Planned<'a> {
+    job: &'a str,
+    target: String,
+    id: &'a str,
+    started: jiff::Timestamp,
+    storage: &'a str,
+    to: String,
 }
 
 /// Restores and returns the exit code.
@@ -58,15 +70,14 @@ async fn restore(
     let want = want(verb, &holdings, env)?;
     let words = &verb.jobs.jobs;
     let asked_for = if words.is_empty() { "any job".into() } else { words.join(", ") };
-    let choices = pick(&holdings, selection, &want, &asked_for).map_err(|error| {
-        let failure = Failure::nothing(&error);
-        holdings.troubles.iter().fold(failure, |failure, trouble| failure.hint(trouble.clone()))
-    })?;
+    let choices = pick(&holdings, selection, &want, &asked_for)
+        .map_err(|error| not_found(&error, &holdings.troubles))?;
     let left_out = jobs_without(verb, plan, selection, &choices);
     // A copy that cannot be seen may be the one that was asked for.
     let unseen = [holdings.troubles.clone(), holdings.damaged()].concat();
     unseen.iter().for_each(|trouble| tracing::warn!("there may be younger copies: {trouble}"));
-    choices.iter().flat_map(Choice::caveats).for_each(|caveat| tracing::warn!("{caveat}"));
+    let caveats = choices.iter().flat_map(|choice| choice.caveats(want.now));
+    caveats.for_each(|caveat| tracing::warn!("{caveat}"));
     let how = How {
         paths: verb.paths.iter().map(|path| output::pattern(path)).collect(),
         strip: verb.strip,
@@ -75,8 +86,8 @@ async fn restore(
         cancel: env.cancel.clone(),
     };
     let code = match verb.to.as_str() {
-        _ if verb.explain => tell_commands(&choices, &verb.to, &how),
-        "-" => to_stdout(&choices, &how).await?,
+        _ if verb.explain => tell_commands(&choices, &verb.to, &how).await?,
+        "-" => to_stdout(globals, &choices, &how).await?,
         to => to_folders(globals, &choices, Path::new(to), &how).await?,
     };
     let in_doubt = left_out || (verb.id.is_none() && !unseen.is_empty());
@@ -118,30 +129,78 @@ fn want(verb: &Restore, holdings: &Holdings<'_>, env: &Env) -> Result<Want, Fail
         target: verb.target.as_deref().map(list::glob).transpose()?,
         at: verb.at.as_deref().map(|text| when::parse(text, &env.clock.now())).transpose()?,
         id,
+        now: env.clock.now().timestamp(),
     })
 }
 
-fn tell_commands(choices: &[Choice<'_>], to: &str, how: &How) -> u8 {
-    for choice in choices {
-        let into = folder(choice, Path::new(to), choices.len());
+/// Says what to do where nothing fits.
+fn not_found(error: &NothingFound, troubles: &[String]) -> Failure {
+    let mut failure = Failure::nothing(error);
+    if let NothingFound::Target { glob, .. } = error {
+        failure = failure.hint(match glob.contains("**") {
+            true => "`nxs-backup list` shows the targets.".to_owned(),
+            false => {
+                let name = glob.trim_start_matches('/');
+                format!("`*` does not match `/`, `**` does: --target '**/{name}'. `nxs-backup list` shows the targets.")
+            }
+        });
+    }
+    troubles.iter().fold(failure, |failure, trouble| failure.hint(trouble.clone()))
+}
+
+/// Prints the commands for each target that has something of what is asked for.
+async fn tell_commands(choices: &[Choice<'_>], to: &str, how: &How) -> Result<u8, Failure> {
+    let (mut told, mut matched, mut failed) = (0, BTreeSet::new(), 0);
+    for Goal { choice, into } in goals(choices, Path::new(to), how.strip)? {
         let into = (to != "-").then(|| into.to_string_lossy());
-        explain(&choice.held[0], into.as_deref(), how).into_iter().for_each(output::line);
+        match commands(choice, into.as_deref(), how).await {
+            Ok(explained) => {
+                told += 1;
+                matched.extend(explained.matched);
+                explained.lines.into_iter().for_each(output::line);
+            }
+            Err(apply::Error::NoMatch(_)) => {}
+            Err(error) => {
+                failed += 1;
+                let target = display(&choice.manifest.target);
+                tracing::error!("{target}: {}", crate::base::chain(&error));
+            }
+        }
     }
-    0
+    if told + failed == 0 {
+        return Err(no_match(how));
+    }
+    let missing = to != "-" && tell_unmatched(how, &matched);
+    Ok(match (told, failed) {
+        (0, _) => NOTHING,
+        (_, 0) if !missing => 0,
+        _ => PARTLY,
+    })
 }
 
-/// One artefact goes into the folder itself; of several each gets `<job>/<part>` below it.
-fn folder(choice: &Choice<'_>, to: &Path, count: usize) -> PathBuf {
-    if count == 1 {
-        return to.to_owned();
+/// Spells the commands for the first storage whose index can be read, if it is needed.
+async fn commands(
+    choice: &Choice<'_>,
+    into: Option<&str>,
+    how: &How,
+) -> Result<Explained, apply::Error> {
+    let mut done = Err(apply::Error::NoMatch(how.paths.join(", ")));
+    for held in &choice.held {
+        done = explain(held, into, how).await;
+        if matches!(done, Ok(_) | Err(apply::Error::NoMatch(_))) {
+            break;
+        }
     }
-    let job = crate::base::component(choice.manifest.job.as_bytes());
-    let key = &choice.manifest.segments[0].key;
-    let part = key.folder().rsplit_once('/').map_or("", |(part, _level)| part);
-    to.join(job).join(part)
+    done
 }
 
-async fn to_stdout(choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
+fn no_match(how: &How) -> Failure {
+    let paths = how.paths.join(", ");
+    let error = Failure::new(NOTHING, format!("nothing in these backups matches {paths}"));
+    error.hint("`nxs-backup find` looks into all backups; --at or --id takes an older one.")
+}
+
+async fn to_stdout(globals: &Globals, choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
     if !how.paths.is_empty() {
         return Err(Failure::usage("--path needs a folder: give one with --to"));
     }
@@ -152,6 +211,10 @@ async fn to_stdout(choices: &[Choice<'_>], how: &How) -> Result<u8, Failure> {
         ));
         return Err(error.hint("Choose one with --target or --id, or give a folder with --to."));
     };
+    if globals.dry_run {
+        tell_plan(globals, &[Goal { choice, into: "-".into() }]);
+        return Ok(0);
+    }
     match apply::to_writer(choice, tokio_stdout(), how).await {
         Ok(_) => Ok(0),
         Err(apply::Error::Cancelled) => Ok(INTERRUPTED),
@@ -174,39 +237,29 @@ async fn to_folders(
     to: &Path,
     how: &How,
 ) -> Result<u8, Failure> {
-    let mut rows = Vec::new();
+    let goals = goals(choices, to, how.strip)?;
+    into::refuse_full(to, how.overwrite)?;
     if globals.dry_run {
-        for choice in choices {
-            let into = folder(choice, to, choices.len());
-            let (target, id) = (display(&choice.manifest.target), &choice.manifest.id);
-            output::line(format!(
-                "would restore {target} ({id}) from '{}' to {}",
-                choice.held[0].place.name,
-                into.display()
-            ));
-        }
+        tell_plan(globals, &goals);
         return Ok(0);
     }
-    refuse_full(to, how.overwrite)?;
-    for choice in choices {
-        let into = folder(choice, to, choices.len());
-        let done = match fs::create_dir_all(&into) {
-            Ok(()) => apply::to_folder(choice, &into, how).await,
+    let (mut rows, mut matched) = (Vec::new(), BTreeSet::new());
+    for Goal { choice, into } in &goals {
+        let done = match fs::create_dir_all(into) {
+            Ok(()) => apply::to_folder(choice, into, how).await,
             Err(error) => Err(apply::Error::Other(format!("{}: {error}", into.display()).into())),
         };
+        matched.extend(done.iter().flat_map(|restored| &restored.matched));
         match done {
-            Err(apply::Error::NoMatch(_)) => remove_empty(&into, to),
-            done => rows.push(row(choice, &into, done)),
+            Err(apply::Error::NoMatch(_)) => remove_empty(into, to),
+            done => rows.push(row(choice, into, done)),
         }
         if how.cancel.is_cancelled() {
             break;
         }
     }
     if rows.is_empty() && !how.cancel.is_cancelled() {
-        let paths = how.paths.join(", ");
-        let error = Failure::new(NOTHING, format!("nothing in these backups matches {paths}"));
-        return Err(error
-            .hint("`nxs-backup find` looks into all backups; --at or --id takes an older one."));
+        return Err(no_match(how));
     }
     match globals.json {
         true => output::json(&rows),
@@ -216,8 +269,9 @@ async fn to_folders(
     if without > 0 && !how.cancel.is_cancelled() && !globals.json && !globals.quiet {
         output::line(format!("{without} other targets have nothing that matches"));
     }
+    let missing = tell_unmatched(how, &matched);
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    let lacking = rows.iter().any(|row| !row.failed.is_empty());
+    let lacking = missing || rows.iter().any(|row| !row.failed.is_empty());
     Ok(match failed {
         _ if how.cancel.is_cancelled() => INTERRUPTED,
         0 if lacking => PARTLY,
@@ -227,24 +281,49 @@ async fn to_folders(
     })
 }
 
+/// Tells of the globs for which nothing came, and whether there are any.
+fn tell_unmatched(how: &How, matched: &BTreeSet<usize>) -> bool {
+    if how.cancel.is_cancelled() {
+        return false;
+    }
+    let missing = (0..how.paths.len()).filter(|number| !matched.contains(number));
+    let missing: Vec<_> = missing.map(|number| &how.paths[number]).collect();
+    for path in &missing {
+        tracing::error!("nothing in these backups matches {path}");
+    }
+    !missing.is_empty()
+}
+
+/// Says what would be brought back from where to where.
+fn tell_plan(globals: &Globals, goals: &[Goal<'_>]) {
+    let rows: Vec<_> = goals.iter().map(planned).collect();
+    if globals.json {
+        return output::json(&rows);
+    }
+    for Planned { target, id, storage, to, .. } in &rows {
+        let to = if to == "-" { "standard output" } else { to };
+        output::line(format!("would restore {target} ({id}) from '{storage}' to {to}"));
+    }
+}
+
+fn planned<'a>(goal: &'a Goal<'_>) -> Planned<'a> {
+    let manifest = goal.choice.manifest;
+    Planned {
+        job: &manifest.job,
+        target: display(&manifest.target),
+        id: manifest.id.as_str(),
+        started: manifest.started,
+        storage: &goal.choice.held[0].place.name,
+        to: goal.into.display().to_string(),
+    }
+}
+
 /// Removes folders that were made for nothing, from `folder` up to `top`.
 fn remove_empty(folder: &Path, top: &Path) {
     for folder in folder.ancestors().take_while(|folder| folder.starts_with(top)) {
         if fs::remove_dir(folder).is_err() {
             return;
         }
-    }
-}
-
-fn refuse_full(to: &Path, overwrite: bool) -> Result<(), Failure> {
-    match fs::read_dir(to).and_then(|mut entries| entries.next().transpose()) {
-        Ok(Some(_)) if !overwrite => {
-            let error = Failure::usage(format!("{} is not empty", to.display()));
-            Err(error.hint("Give another folder, or --overwrite to replace what is in the way."))
-        }
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::usage(format!("{}: {error}", to.display()))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `show ID`: everything about one backup.
 
+use jiff::Timestamp;
+
 use crate::base::display;
 use crate::cli::args::{Globals, OneId};
 use crate::cli::failure::{Failure, NOTHING};
@@ -15,9 +17,10 @@ pub(crate) fn run(globals: &Globals, verb: &OneId) -> Result<u8, Failure> {
     let looking = holdings::look(&plan, &Selection::All, &scope);
     let holdings = setup::block_on(&env.cancel, looking)?;
     let held = by_id(&holdings, &verb.id)?;
+    let now = env.clock.now().timestamp();
     match globals.json {
         true => output::json(&held.iter().map(json).collect::<Vec<_>>()),
-        false => held.iter().for_each(print),
+        false => held.iter().for_each(|held| print(held, now)),
     }
     Ok(0)
 }
@@ -55,7 +58,7 @@ fn json(held: &Held<'_>) -> serde_json::Value {
     })
 }
 
-fn print(held: &Held<'_>) {
+fn print(held: &Held<'_>, now: Timestamp) {
     let manifest = &held.stored.manifest;
     let say = |name: &str, value: String| output::line(format!("{name:<12} {value}"));
     say("id", manifest.id.to_string());
@@ -82,7 +85,7 @@ fn print(held: &Held<'_>) {
     }
     say("sha256", manifest.sha256.to_string());
     say("blake3", manifest.blake3.to_string());
-    let marks = list::marks(held).join(", ");
+    let marks = list::marks(held, now).join(", ");
     say("result", [manifest.result.word(), &marks].join(" ").trim().to_owned());
     if let Some(problem) = &held.stored.problem {
         say("problem", problem.clone());

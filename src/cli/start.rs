@@ -94,6 +94,7 @@ fn result(target: &TargetReport, place: &PlaceReport) -> (String, String) {
                 output::size(stored.stored_bytes),
             )
         }
+        PlaceOutcome::Missed(_) => ("not stored, see below".into(), String::new()),
         PlaceOutcome::Skipped(_) => ("nothing due".into(), String::new()),
         PlaceOutcome::Failed(_) => ("FAILED".into(), String::new()),
     }

@@ -12,9 +12,9 @@ pub fn types() -> Vec<&'static Plugin> {
     SourceConfig::KINDS.iter().chain(LATER_TYPES).collect()
 }
 
-/// Returns the kinds of storages: those that are built first.
+/// Returns the kinds of storages.
 pub fn storages() -> Vec<&'static Plugin> {
-    StorageConfig::KINDS.iter().chain(LATER_STORAGES).collect()
+    StorageConfig::KINDS.iter().collect()
 }
 
 /// Kinds of jobs that are known but not built: a new one leaves this list.
@@ -34,9 +34,6 @@ const LATER_TYPES: &[Plugin] = &[
     Plugin::later("external", &[], Some(Group::External)),
     Plugin::later("command", &[], Some(Group::External)),
 ];
-
-/// Kinds of storages that are known but not built: a new one leaves this list.
-const LATER_STORAGES: &[Plugin] = &[];
 
 /// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
 ///
@@ -146,7 +143,6 @@ impl Section {
                 "parallel",
                 "schedule",
                 "snapshot",
-                "spool",
                 "template",
             ],
             Self::Source => &["encrypt", "hooks", "snapshot"],

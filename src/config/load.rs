@@ -3,9 +3,10 @@
 //! Paths in a file are relative to its folder. What is wrong with one file does not hide what is
 //! wrong with the next.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::node::{File, Mark, Node, Tag, Value};
@@ -167,23 +168,42 @@ impl Loader<'_> {
             let note = format!("`{pattern}` matches no file");
             self.problems.push(Problem::note(mark, "", note));
         }
-        self.doubt_folders(&paths, mark);
+        let searched = mark.folder().join(before_glob(pattern));
+        if self.doubts_folders(&paths, &searched, mark) {
+            return Vec::new();
+        }
         paths
     }
 
-    /// Whoever may write the folder of a pattern may add jobs.
-    fn doubt_folders(&mut self, paths: &[PathBuf], mark: &Mark) {
-        let mut folders: Vec<_> = paths.iter().filter_map(|path| path.parent()).collect();
-        folders.dedup();
+    /// Whoever may write a folder that a pattern searches may add jobs: also where it is sticky.
+    fn doubts_folders(&mut self, paths: &[PathBuf], searched: &Path, mark: &Mark) -> bool {
+        let mut folders = BTreeSet::new();
+        for path in paths {
+            let above = path.ancestors().skip(1);
+            folders.extend(above.take_while(|folder| folder.starts_with(searched)));
+        }
+        let mut doubtful = false;
         for folder in folders {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             let doubt = fs::metadata(folder).ok().and_then(|meta| self.trust.doubt(&meta));
             if let Some(doubt) = doubt {
                 let problem = format!("the folder {} is not trusted: {doubt}", folder.display());
                 self.problems.push(Problem::error(mark, "", problem).with_hint(TRUST_HINT));
+                doubtful = true;
             }
         }
+        doubtful
     }
+}
+
+/// The folders that a pattern names before it begins to search.
+fn before_glob(pattern: &str) -> PathBuf {
+    let parts: Vec<_> = Path::new(pattern).components().collect();
+    let is_plain = |part: &&Component<'_>| {
+        !part.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[".contains(byte))
+    };
+    let plain = parts.iter().take_while(is_plain).count().min(parts.len().saturating_sub(1));
+    parts[..plain].iter().collect()
 }
 
 /// What is wrong with a file, and what to do about it.
@@ -208,7 +228,7 @@ fn read_any(path: &Path, trust: Trust) -> Result<String, Refused> {
     if meta.is_dir() {
         return Err((format!("cannot read {shown}: it is a folder"), None));
     }
-    if let Some(doubt) = trust.doubt(&meta) {
+    if let Some(doubt) = trust.doubt(&meta).or_else(|| trust.doubt_way(path)) {
         return Err((format!("{shown} is not trusted: {doubt}"), Some(TRUST_HINT)));
     }
     let mut bytes = Vec::new();

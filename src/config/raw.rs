@@ -153,7 +153,10 @@ pub struct Job {
     pub verify: Option<Verify>,
     /// The largest object that is written; what is longer is cut.
     pub split: Option<Size>,
-    /// The job is stopped after this long.
+    /// The stream also goes through a file in `tmp_dir`, so that the source waits for no storage
+    /// and a slow storage holds up no fast one.
+    pub spool: Option<bool>,
+    /// The job is stopped after this long; 0 for never.
     pub job_timeout: Option<Span>,
     /// Whether every storage must hold the copy.
     pub require: Option<Require>,

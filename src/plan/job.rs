@@ -63,6 +63,7 @@ pub(crate) fn resolve(
         places,
         verify: keys.verify.map_or(Verify::default(), verify),
         split: keys.split.map(|split| split.0),
+        spool: keys.spool.unwrap_or(false),
         require: keys.require.map_or(Require::default(), require),
         timeout: keys.job_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
         tags: keys.tags,

@@ -54,6 +54,14 @@ impl Entry {
         }
     }
 
+    /// Returns the job, if it cannot run.
+    pub fn as_broken(&self) -> Option<&Broken> {
+        match self {
+            Self::Job(_) => None,
+            Self::Broken(broken) => Some(broken),
+        }
+    }
+
     /// Returns the job, if it can run.
     pub fn as_job(&self) -> Option<&Job> {
         match self {
@@ -133,6 +141,8 @@ pub struct Job {
     pub verify: Verify,
     /// The largest object that is written; a stream that is longer is cut into segments.
     pub split: Option<u64>,
+    /// Whether the stream goes through a file, so that the source waits for no storage.
+    pub spool: bool,
     /// Whether one good copy is enough for success.
     pub require: Require,
     /// The job is stopped after this long.

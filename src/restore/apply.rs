@@ -1,6 +1,7 @@
 //! How a choice is brought back: streamed, checked against the manifest's digests, and taken from
 //! the next storage where one is down or damaged.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub struct Restored {
     pub warnings: Vec<String>,
     /// Members that could not be made at all: `path: reason`.
     pub failed: Vec<String>,
+    /// Which of [`How::paths`], by their place in the list, something was found for.
+    pub matched: BTreeSet<usize>,
 }
 
 impl Restored {
@@ -221,7 +224,7 @@ async fn whole_tree(held: &Held<'_>, into: &Path, how: &How) -> Result<Restored,
 pub(crate) fn options(held: &Held<'_>, how: &How) -> UnpackOptions {
     UnpackOptions {
         strip: strip(held, how),
-        select: None,
+        expected: None,
         rename: None,
         members: None,
         overwrite: how.overwrite,

@@ -1,12 +1,112 @@
 //! The commands with which standard tools bring an artefact back.
+//!
+//! Which members are meant is looked up in the index: the globs of tar are others than ours, and
+//! it fails for a name that is not there.
 
-use crate::restore::apply::{How, strip};
+use std::collections::{BTreeSet, VecDeque};
+
+use crate::archive::{Entry, EntryKind, IndexReader, Selection};
+use crate::base::display;
+use crate::restore::apply::{Error, How, other, strip};
 use crate::restore::holdings::Held;
+use crate::restore::ranged::{is_lone_link, open_index};
 use crate::stream::Codec;
 
-/// Spells the commands for one copy, quoted for a shell, one a line; `into` is `None` for
-/// standard output.
-pub fn explain(held: &Held<'_>, into: Option<&str>, how: &How) -> Vec<String> {
+/// How to bring one copy back with standard tools.
+#[derive(Debug, Default)]
+pub struct Explained {
+    /// Commands and comments, quoted for a shell, one a line.
+    pub lines: Vec<String>,
+    /// Which of [`How::paths`], by their place in the list, something was found for.
+    pub matched: BTreeSet<usize>,
+}
+
+/// Spells the commands for one copy; `into` is `None` for standard output, which gets all of it.
+///
+/// Errors: [`Error::NoMatch`]; when the index is needed and cannot be read.
+pub async fn explain(held: &Held<'_>, into: Option<&str>, how: &How) -> Result<Explained, Error> {
+    let meant = match into {
+        Some(_) => Meant::look_up(held, how).await?,
+        None => Meant::default(),
+    };
+    let lines = lines(held, into, &meant);
+    Ok(Explained { lines, matched: meant.matched })
+}
+
+/// What tar is to be told of an artefact's members.
+#[derive(Default)]
+struct Meant {
+    /// The topmost ones that are meant; all when empty.
+    names: Vec<Vec<u8>>,
+    /// Those of other files whose data a hard link needs, each with that link.
+    data: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Components that are left away.
+    depth: usize,
+    matched: BTreeSet<usize>,
+}
+
+impl Meant {
+    async fn look_up(held: &Held<'_>, how: &How) -> Result<Self, Error> {
+        let mut meant = Self::default();
+        let stripped = strip(held, how);
+        match (&held.stored.manifest.index, how.paths.is_empty()) {
+            (None, false) => return Err(Error::NoMatch(how.paths.join(", "))),
+            (None, true) => return Ok(meant),
+            (Some(_), true) if stripped.is_none() => return Ok(meant),
+            _ => {}
+        }
+        let index = open_index(held).await?;
+        if let Some(path) = stripped {
+            let root = index.all().next().await.map_err(other)?;
+            let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).count();
+            // A target that is no folder keeps its own name.
+            let is_folder = root.is_none_or(|root| root.kind == EntryKind::Folder);
+            meant.depth = parts - usize::from(!is_folder && parts > 0);
+        }
+        if !how.paths.is_empty() {
+            meant.choose(&index, &how.paths).await?;
+        }
+        Ok(meant)
+    }
+
+    /// Chooses members by our globs.
+    async fn choose(&mut self, index: &IndexReader, paths: &[String]) -> Result<(), Error> {
+        let selection = Selection::new(paths).map_err(other)?;
+        let (mut entries, mut any, mut data) = (index.matching(&selection), false, BTreeSet::new());
+        while let Some(entry) = entries.next().await.map_err(other)? {
+            any = true;
+            if self.matched.len() < paths.len() {
+                self.matched.extend(selection.which(&entry.path));
+            }
+            if is_lone_link(&entry, &selection) {
+                let Entry { path, link, .. } = &entry;
+                let first = link.clone().unwrap_or_default();
+                if data.insert(first.clone()) {
+                    self.data.push((first, path.clone()));
+                }
+            }
+            if !self.names.last().is_some_and(|above| lies_below(&entry.path, above)) {
+                self.names.push(entry.path);
+            }
+        }
+        match any {
+            false => Err(Error::NoMatch(paths.join(", "))),
+            true => Ok(()),
+        }
+    }
+
+    /// Tells whether everything is meant: the root of the system itself has no name in tar.
+    fn is_all(&self) -> bool {
+        self.names.first().is_none_or(Vec::is_empty)
+    }
+}
+
+/// Tar brings back what lies below a folder that is named.
+fn lies_below(path: &[u8], folder: &[u8]) -> bool {
+    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+fn lines(held: &Held<'_>, into: Option<&str>, meant: &Meant) -> Vec<String> {
     let manifest = &held.stored.manifest;
     let mut lines = vec![format!(
         "# {} of {}, {} on '{}' ({})",
@@ -30,7 +130,11 @@ pub fn explain(held: &Held<'_>, into: Option<&str>, how: &How) -> Vec<String> {
         lines.extend(manifest.segments.iter().map(|segment| format!("#   {}", segment.key)));
     }
     lines.push(format!(r#"test "$({} | sha256sum)" = '{}  -'"#, cat(&paths), manifest.sha256));
-    lines.push(unpack(held, &paths, into, how));
+    for (data, link) in meant.data.iter().filter(|_| !meant.is_all()) {
+        let (data, link) = (display(&crate::base::text(data)), display(&crate::base::text(link)));
+        lines.push(format!("# {data} comes along: {link} is another name of it"));
+    }
+    lines.push(unpack(held, &paths, into, meant));
     lines
 }
 
@@ -39,7 +143,7 @@ fn cat(paths: &[String]) -> String {
     format!("cat {}", quoted.join(" "))
 }
 
-fn unpack(held: &Held<'_>, paths: &[String], into: Option<&str>, how: &How) -> String {
+fn unpack(held: &Held<'_>, paths: &[String], into: Option<&str>, meant: &Meant) -> String {
     let manifest = &held.stored.manifest;
     let decode = match manifest.compression.codec {
         Codec::None => "",
@@ -53,26 +157,53 @@ fn unpack(held: &Held<'_>, paths: &[String], into: Option<&str>, how: &How) -> S
         let name = name.strip_suffix(manifest.compression.codec.suffix()).unwrap_or(name);
         return format!("mkdir -p {into} && {raw} > {into}/{}", shell_words::quote(name));
     }
+    let mut tar =
+        format!("tar -x -p --numeric-owner --acls --xattrs --xattrs-include='*' -C {into}");
+    if meant.depth > 0 {
+        tar.push_str(&format!(" --strip-components={}", meant.depth));
+    }
+    if meant.is_all() {
+        return format!("mkdir -p {into} && {raw} | {tar}");
+    }
+    let names = names(meant);
+    // The names come on standard input, so the archive takes another way.
     format!(
-        "mkdir -p {into} && {raw} | tar -x -p --numeric-owner --acls --xattrs \
-         --xattrs-include='*' -C {into}{}",
-        members(held, how)
+        "mkdir -p {into} && {raw} | {{ {{ {names}; }} | \
+         {tar} -f /dev/fd/3 --no-wildcards --no-unquote --null -T -; }} 3<&0"
     )
 }
 
-/// What narrows `tar`: components that are left away, and patterns of members.
-fn members(held: &Held<'_>, how: &How) -> String {
-    let mut words = String::new();
-    if let Some(path) = strip(held, how) {
-        let depth = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).count();
-        words.push_str(&format!(" --strip-components={depth}"));
+/// Commands that print the names that are meant, each with a NUL behind it.
+fn names(meant: &Meant) -> String {
+    let data = meant.data.iter().map(|(data, _)| data);
+    let mut names: VecDeque<&Vec<u8>> = meant.names.iter().chain(data).collect();
+    let mut commands = Vec::new();
+    while let Some(name) = names.pop_front() {
+        let Some(plain) = printable(name) else {
+            commands.push(format!("printf '{}\\000'", octal(name)));
+            continue;
+        };
+        let mut words = vec![shell_words::quote(plain)];
+        while let Some(next) = names.front().and_then(|next| printable(next)) {
+            words.push(shell_words::quote(next));
+            names.pop_front();
+        }
+        commands.push(format!(r"printf '%s\0' {}", words.join(" ")));
     }
-    if !how.paths.is_empty() {
-        words.push_str(" --wildcards");
-    }
-    for path in &how.paths {
-        words.push(' ');
-        words.push_str(&shell_words::quote(path.trim_matches('/')));
-    }
-    words
+    commands.join("; ")
+}
+
+/// Returns a name that can be shown and pasted as it is.
+fn printable(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok().filter(|name| !name.chars().any(char::is_control))
+}
+
+/// Spells a name for the format of `printf`.
+fn octal(name: &[u8]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._ ".contains(&byte);
+    let spelled = |byte: &u8| match is_plain(*byte) {
+        true => char::from(*byte).to_string(),
+        false => format!("\\{byte:03o}"),
+    };
+    name.iter().map(spelled).collect()
 }

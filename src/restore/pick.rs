@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use globset::GlobMatcher;
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use crate::base::ArtefactId;
 use crate::catalogue::{Manifest, Outcome};
 use crate::restore::holdings::{Held, Holdings};
+use crate::retention;
 use crate::run::Selection;
 
 /// What a restore asks for.
@@ -19,6 +20,8 @@ pub struct Want {
     pub at: Option<Timestamp>,
     /// Exactly this artefact.
     pub id: Option<ArtefactId>,
+    /// The present moment: a copy dated more than a day after it is never the newest.
+    pub now: Timestamp,
 }
 
 /// One artefact and every storage that has it.
@@ -29,6 +32,8 @@ pub struct Choice<'a> {
     pub held: Vec<Held<'a>>,
     /// Younger copies that are not whole, and were passed over.
     pub passed_over: Vec<Held<'a>>,
+    /// Copies that are dated in the future, and were passed over for that.
+    pub ahead: Vec<Held<'a>>,
 }
 
 /// Nothing fits.
@@ -37,8 +42,16 @@ pub enum NothingFound {
     /// There is no copy at all of what was asked for.
     #[error("no backup of {0} was found")]
     None(String),
+    /// There are copies, but of other targets.
+    #[error("no backup of {asked_for} has a target that matches {glob:?}")]
+    Target {
+        /// The jobs that were asked for, in words.
+        asked_for: String,
+        /// The glob for targets.
+        glob: String,
+    },
     /// There are copies, but all are younger than the moment.
-    #[error("no backup is as old as {at}; the oldest is of {oldest}")]
+    #[error("no backup is as old as {}; the oldest is of {}", wall(.at), wall(.oldest))]
     TooYoung {
         /// The moment that was asked for.
         at: Timestamp,
@@ -50,6 +63,11 @@ pub enum NothingFound {
     Id(ArtefactId),
 }
 
+/// Spells a moment as listings do, by the clock on the wall.
+fn wall(time: &Timestamp) -> String {
+    time.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Chooses for each identity the newest artefact that fits.
 ///
 /// Errors: [`NothingFound`].
@@ -59,23 +77,25 @@ pub fn pick<'a>(
     want: &Want,
     asked_for: &str,
 ) -> Result<Vec<Choice<'a>>, NothingFound> {
-    let fits = |held: &Held<'_>| {
-        let manifest = &held.stored.manifest;
-        let wanted = want.target.as_ref();
-        wanted.is_none_or(|glob| glob.is_match(crate::base::display(&manifest.target)))
-    };
-    let held: Vec<Held<'a>> = match &want.id {
+    let mut held: Vec<Held<'a>> = match &want.id {
         Some(id) => holdings.copies().filter(|held| held.stored.manifest.id == *id).collect(),
-        None => holdings.selected(selection).into_iter().filter(fits).collect(),
+        None => holdings.selected(selection),
     };
     if let (Some(id), true) = (&want.id, held.is_empty()) {
         return Err(NothingFound::Id(id.clone()));
+    }
+    if let (Some(glob), None, false) = (&want.target, &want.id, held.is_empty()) {
+        held.retain(|held| glob.is_match(crate::base::display(&held.stored.manifest.target)));
+        if held.is_empty() {
+            let (asked_for, glob) = (asked_for.to_owned(), glob.glob().to_string());
+            return Err(NothingFound::Target { asked_for, glob });
+        }
     }
     let Some(oldest) = held.iter().map(|held| held.stored.manifest.started).min() else {
         return Err(NothingFound::None(asked_for.to_owned()));
     };
     let moment = want.at.filter(|_| want.id.is_none());
-    let choices = newest_of_each(held, moment);
+    let choices = newest_of_each(held, moment, want.now);
     match (choices.is_empty(), moment) {
         (true, Some(at)) => Err(NothingFound::TooYoung { at, oldest }),
         _ => Ok(choices),
@@ -84,7 +104,7 @@ pub fn pick<'a>(
 
 type Identity<'a> = (&'a str, Option<&'a str>, &'a str);
 
-fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>> {
+fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>, now: Timestamp) -> Vec<Choice<'_>> {
     let mut copies: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
     for held in held {
         let manifest = &held.stored.manifest;
@@ -96,7 +116,7 @@ fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>) -> Vec<Choice<'_>>
         let key = (job, manifest.source.as_deref(), &*manifest.target);
         copies.entry(key).or_default().push(held);
     }
-    copies.into_values().map(newest).collect()
+    copies.into_values().map(|copies| newest_by(copies, now)).collect()
 }
 
 /// Gives every artefact that is meant, the youngest first, each with all storages that have it.
@@ -109,6 +129,18 @@ pub fn every<'a>(holdings: &'a Holdings<'a>, selection: &Selection) -> Vec<Choic
     copies.into_values().rev().map(newest).collect()
 }
 
+/// Chooses like [`newest`]; what is dated in the future only where nothing else can be used.
+fn newest_by(copies: Vec<Held<'_>>, now: Timestamp) -> Choice<'_> {
+    let is_ahead = |held: &Held<'_>| retention::is_future(held.stored.manifest.started, now);
+    let (ahead, known): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_ahead);
+    let is_whole = |held: &Held<'_>| held.stored.intact;
+    let is_last_resort = known.is_empty() || !known.iter().any(is_whole);
+    if is_last_resort && (known.is_empty() || ahead.iter().any(is_whole)) {
+        return newest([known, ahead].concat());
+    }
+    Choice { ahead, ..newest(known) }
+}
+
 /// Chooses the youngest artefact of which a whole copy is left, else the youngest.
 fn newest(copies: Vec<Held<'_>>) -> Choice<'_> {
     let age = |held: &Held<'_>| (held.stored.manifest.started, held.stored.manifest.id.clone());
@@ -118,14 +150,14 @@ fn newest(copies: Vec<Held<'_>>) -> Choice<'_> {
     let passed_over = copies.iter().filter(|held| age(held) > best).copied().collect();
     let mut held: Vec<_> = copies.into_iter().filter(|held| age(held) == best).collect();
     held.sort_by_key(|held| (!held.stored.intact, held.place.kind != "local"));
-    Choice { manifest: &held[0].stored.manifest, held, passed_over }
+    Choice { manifest: &held[0].stored.manifest, held, passed_over, ahead: Vec::new() }
 }
 
 impl Choice<'_> {
     /// Tells what a person should know before relying on it.
-    pub fn caveats(&self) -> Vec<String> {
-        let mut caveats = Vec::new();
+    pub fn caveats(&self, now: Timestamp) -> Vec<String> {
         let target = crate::base::display(&self.manifest.target);
+        let mut caveats = self.caveats_of_time(&target, now);
         for held in &self.passed_over {
             let (manifest, place) = (&held.stored.manifest, &held.place.name);
             let problem = held.stored.problem.as_deref().unwrap_or("it is not whole");
@@ -143,6 +175,27 @@ impl Choice<'_> {
         }
         if self.held.iter().all(|held| !held.stored.intact) {
             caveats.push(format!("{target}: objects of this copy are missing or cut short"));
+        }
+        caveats
+    }
+    /// Tells what is dated in the future: a clock was wrong then, or is now.
+    fn caveats_of_time(&self, target: &str, now: Timestamp) -> Vec<String> {
+        let ahead: BTreeMap<_, _> =
+            self.ahead.iter().map(|held| (&held.stored.manifest.id, held)).collect();
+        let mut caveats: Vec<String> = ahead
+            .into_values()
+            .map(|held| {
+                let (id, at) =
+                    (&held.stored.manifest.id, held.stored.manifest.local_start().date());
+                format!(
+                    "{target}: the copy {id} is dated in the future ({at}) and passed over; \
+                     --id {id} takes it"
+                )
+            })
+            .collect();
+        if retention::is_future(self.manifest.started, now) {
+            let at = self.manifest.local_start().date();
+            caveats.push(format!("{target}: this copy is dated in the future ({at})"));
         }
         caveats
     }

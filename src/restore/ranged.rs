@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::archive::{
-    Entry, EntryKind, IndexReader, Ranges, Selection, UnpackOptions, Unpacked, unpack,
+    Entry, EntryKind, Expected, IndexReader, Ranges, Selection, UnpackOptions, Unpacked, unpack,
 };
 use crate::base::{BoxError, Key, MIB, text};
 use crate::catalogue::{Manifest, joined_part};
@@ -57,7 +57,8 @@ struct Span {
 
 /// Brings back what `how.paths` means, span by span.
 ///
-/// Errors: [`Error`]; also when a file that came back does not have the digest of the index.
+/// Errors: [`Error`]; also when a member is not what the index says of it, or a file that came
+/// back does not have its digest.
 pub(crate) async fn members(held: &Held<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
     let selection = Selection::new(&how.paths).map_err(other)?;
     let reader = open_index(held).await?;
@@ -66,6 +67,9 @@ pub(crate) async fn members(held: &Held<'_>, into: &Path, how: &How) -> Result<R
     let mut lone_links = Vec::new();
     let mut entries = reader.around(&selection);
     while let Some((entry, is_meant)) = entries.next().await.map_err(other)? {
+        if is_meant && restored.matched.len() < how.paths.len() {
+            restored.matched.extend(selection.which(&entry.path));
+        }
         let lone = is_meant && is_lone_link(&entry, &selection);
         if is_meant && !lone && span.members.len() < SPAN {
             if span.members.is_empty() {
@@ -97,7 +101,7 @@ pub(crate) async fn members(held: &Held<'_>, into: &Path, how: &How) -> Result<R
 const SPAN: usize = 10_000;
 
 /// A hard link whose data belongs to a member that is not asked for.
-fn is_lone_link(entry: &Entry, selection: &Selection) -> bool {
+pub(crate) fn is_lone_link(entry: &Entry, selection: &Selection) -> bool {
     let data = entry.link.as_deref().filter(|_| entry.kind == EntryKind::HardLink);
     data.is_some_and(|data| !selection.matches(data))
 }
@@ -113,20 +117,19 @@ async fn bring(
     if span.members.is_empty() {
         return Ok(());
     }
-    let wanted: HashMap<Vec<u8>, Option<[u8; 16]>> =
-        span.members.into_iter().map(|entry| (entry.path, entry.digest)).collect();
-    let (meant, count) = (wanted.clone(), wanted.len() as u64);
-    let options = UnpackOptions {
-        select: Some(Box::new(move |path| meant.contains_key(path))),
-        ..options(held, how)
-    };
+    let entries: HashMap<_, _> =
+        span.members.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
+    let digests = entries.values().map(|entry| (entry.path.clone(), entry.digest)).collect();
+    let count = entries.len() as u64;
+    let expected = Some(Expected { entries, start: span.raw.start });
+    let options = UnpackOptions { expected, ..options(held, how) };
     let done = unpack_part(held, reader, span.raw, into, options).await?;
     if done.files + done.failed.count < count {
         let found = done.files;
         return Err(other(format!("only {found} of {count} members lie where the index says")));
     }
     restored.add(done);
-    check(wanted, into, strip(held, how)).await
+    check(digests, into, strip(held, how)).await
 }
 
 /// Brings back the data of a hard link under the link's own name.
@@ -152,14 +155,20 @@ async fn bring_link(
         return Err(other(format!("the index does not name the data of {}", text(&link.path))));
     };
     let end = begin + data.size + HEADERS;
-    let options =
-        UnpackOptions { rename: Some(link.path.clone()), members: Some(1), ..options(held, how) };
+    let digest = data.digest;
+    let entries = HashMap::from([(data.path.clone(), data)]);
+    let options = UnpackOptions {
+        expected: Some(Expected { entries, start: begin }),
+        rename: Some(link.path.clone()),
+        members: Some(1),
+        ..options(held, how)
+    };
     let done = unpack_part(held, reader, begin..end.min(reader.raw_bytes()), into, options).await?;
     if done.files + done.failed.count == 0 {
         return Err(other(format!("{} does not lie where the index says", text(&link.path))));
     }
     restored.add(done);
-    check(HashMap::from([(link.path, data.digest)]), into, strip(held, how)).await
+    check(HashMap::from([(link.path, digest)]), into, strip(held, how)).await
 }
 
 /// More than the headers of one member can take, its attributes included.

@@ -74,10 +74,15 @@ pub enum Rotation {
     None,
 }
 
+/// Tells whether `started` lies more than a day after `now`: such a copy is never the newest.
+pub fn is_future(started: Timestamp, now: Timestamp) -> bool {
+    started.duration_since(now) > SignedDuration::from_hours(24)
+}
+
 impl Copy {
     /// Tells whether it is dated more than a day after `now`: no clock should have said that.
     pub fn is_future(&self, now: &Zoned) -> bool {
-        self.started.duration_since(now.timestamp()) > SignedDuration::from_hours(24)
+        is_future(self.started, now.timestamp())
     }
 
     /// Tells whether it is a copy at all for the rules: whole, and not dated in the future.

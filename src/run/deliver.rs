@@ -35,6 +35,9 @@ pub(crate) enum Failure {
     /// Something on this machine.
     #[error("{what}")]
     Local { what: &'static str, source: BoxError },
+    /// It was taken whole, but the artefact was not made; what broke is told for the target.
+    #[error("the source failed")]
+    NotMade,
     /// Somebody asked to stop.
     #[error("interrupted")]
     Cancelled,
@@ -48,6 +51,11 @@ impl Failure {
             Self::Storage(error) => error.kind == Kind::Body,
             _ => false,
         }
+    }
+
+    /// Tells whether it is the fault of the storage alone.
+    pub(crate) fn is_of_storage(&self) -> bool {
+        !self.is_of_stream() && !matches!(self, Self::NotMade)
     }
 }
 

@@ -85,11 +85,15 @@ impl Flow {
 
 /// Makes the index in `tmp_dir`, which is made too where it is missing.
 fn scratch(tmp_dir: &Path, id: &ArtefactId) -> Result<IndexWriter, BoxError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(tmp_dir);
-    made.and_then(|()| IndexWriter::create(tmp_dir, id)).map_err(|error| {
+    make_tmp_dir(tmp_dir).and_then(|()| IndexWriter::create(tmp_dir, id)).map_err(|error| {
         let tmp_dir = tmp_dir.display();
         format!("{tmp_dir}: no temporary file can be made there (see `tmp_dir`): {error}").into()
     })
+}
+
+/// Makes the folder for temporary files where it is missing.
+pub(crate) fn make_tmp_dir(tmp_dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(tmp_dir)
 }
 
 /// Refuses a tree that holds the folder its own copies go to: each copy would hold all former ones.

@@ -134,6 +134,28 @@ impl Journal {
 /// A dead journal in which nothing is open is removed on the way.
 /// Errors: when the folder or a file in it cannot be read.
 pub fn dead(state_dir: &Path) -> io::Result<Vec<DeadJournal>> {
+    let mut found = Vec::new();
+    for path in paths(state_dir)? {
+        let Some(journal) = DeadJournal::read(path, Touch::Yes)? else { continue };
+        if journal.open.is_empty() && journal.unreadable == 0 {
+            journal.finish()?;
+        } else {
+            found.push(journal);
+        }
+    }
+    Ok(found)
+}
+
+/// Finds what [`dead`] finds, and changes nothing.
+///
+/// Errors: when the folder or a file in it cannot be read.
+pub fn peek(state_dir: &Path) -> io::Result<Vec<DeadJournal>> {
+    let journals = paths(state_dir)?.into_iter().map(|path| DeadJournal::read(path, Touch::No));
+    journals.filter_map(Result::transpose).collect()
+}
+
+/// Names the journals there are, of the living and the dead.
+fn paths(state_dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder(state_dir)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -143,16 +165,14 @@ pub fn dead(state_dir: &Path) -> io::Result<Vec<DeadJournal>> {
     let mut paths = paths?;
     paths.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
     paths.sort();
-    let mut found = Vec::new();
-    for path in paths {
-        let Some(journal) = DeadJournal::read(path)? else { continue };
-        if journal.open.is_empty() && journal.unreadable == 0 {
-            journal.finish()?;
-        } else {
-            found.push(journal);
-        }
-    }
-    Ok(found)
+    Ok(paths)
+}
+
+/// Whether a journal that is read may be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    Yes,
+    No,
 }
 
 impl DeadJournal {
@@ -169,8 +189,9 @@ impl DeadJournal {
     }
 
     /// Reads the file at `path`; `None` when its run lives, or when somebody else clears it away.
-    fn read(path: PathBuf) -> io::Result<Option<Self>> {
-        let mut file = match File::options().read(true).append(true).open(&path) {
+    fn read(path: PathBuf, touch: Touch) -> io::Result<Option<Self>> {
+        let is_touched = touch == Touch::Yes;
+        let mut file = match File::options().read(true).append(is_touched).open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -189,7 +210,9 @@ impl DeadJournal {
         let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if whole < text.len() {
             text.truncate(whole);
-            file.set_len(whole as u64)?;
+            if is_touched {
+                file.set_len(whole as u64)?;
+            }
         }
         let (open, unreadable) = replay(&text);
         let inner = Inner { path: path.clone(), file, open: open.clone() };

@@ -26,10 +26,10 @@ use std::time::Duration;
 use jiff::Zoned;
 use tracing::{Instrument, error, info, info_span, warn};
 
-pub use journal::{DeadJournal, Journal, Open, dead};
+pub use journal::{DeadJournal, Journal, Open, dead, peek};
 pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
 pub use rotate::{as_copy, remove};
-pub use sweep::{Stale, SweepPlace, SweepReport, remove_stale, stale, sweep_dead};
+pub use sweep::{Stale, SweepPlace, SweepReport, foretell_dead, remove_stale, stale, sweep_dead};
 
 use crate::base::{Cancel, Clock, RunId, Watcher, chain};
 use crate::plan::{Entry, Job, Main, Plan};
@@ -245,6 +245,8 @@ fn tell(report: &crate::report::TargetReport) {
                 "{target}: stored on '{}' as {} ({} bytes)",
                 place.place, stored.key, stored.stored_bytes
             ),
+            // The reason stands among the warnings.
+            PlaceOutcome::Missed(_) => {}
             PlaceOutcome::Skipped(why) => info!("{target}: nothing for '{}': {why}", place.place),
             PlaceOutcome::Failed(why) => error!("{target}: not stored on '{}': {why}", place.place),
         }

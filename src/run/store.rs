@@ -1,7 +1,9 @@
 //! One target: to every storage on which a copy is due, then rotation where it went well.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tracing::info;
 
@@ -12,13 +14,13 @@ use crate::plan::Require;
 use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
 use crate::retention::{self, Moment};
 use crate::run::deliver::{Failure, Pieces, put_segments, seal, take_back};
-use crate::run::flow::{Facts, Flow};
+use crate::run::flow::{Facts, Flow, make_tmp_dir};
 use crate::run::items::Item;
 use crate::run::rotate::{self, as_copy};
 use crate::run::shelf::{Due, Shelf};
 use crate::run::{Run, fill, memory};
 use crate::storages::Kind;
-use crate::stream::{ByteStream, stoppable, tee};
+use crate::stream::{ByteStream, spool, stoppable, tee};
 
 /// Backs up one target. Nothing of it is an error of the caller's: the report tells all.
 pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>]) -> TargetReport {
@@ -54,8 +56,8 @@ fn forgive(require: Require, report: &mut TargetReport) {
     }
     for place in &mut report.places {
         if let PlaceOutcome::Failed(why) = &place.outcome {
-            place.warnings.push(format!("not stored: {why}"));
-            place.outcome = PlaceOutcome::Skipped("another storage has it (`require: any`)".into());
+            place.warnings.push(format!("not stored (`require: any`: another has it): {why}"));
+            place.outcome = PlaceOutcome::Missed(why.clone());
         }
     }
 }
@@ -64,68 +66,122 @@ fn forgive(require: Require, report: &mut TargetReport) {
 async fn store_due(
     run: &Run<'_>,
     item: &Item<'_>,
-    mut due: Vec<Due<'_>>,
+    due: Vec<Due<'_>>,
     report: &mut TargetReport,
 ) -> Result<(), String> {
     let id = ArtefactId::new(&run.id, item.number);
-    let opened = Flow::open(item, &id, expected_bytes(&due), run).await;
-    let mut flow = opened.map_err(|error| spread(&mut due, report, chain(&*error)))?;
+    let opened = async {
+        let mut flow = Flow::open(item, &id, expected_bytes(&due), run).await?;
+        let streams = hand_out(flow.take_stream(), due.len(), run)?;
+        Ok::<_, BoxError>((flow, streams))
+    };
+    let (flow, streams) = match opened.await {
+        Ok(opened) => opened,
+        Err(error) => return Err(spread(due, report, chain(&*error))),
+    };
     info!("{}: collecting", crate::base::display(&item.target.name));
-    let streams = tee(flow.take_stream(), due.len(), TEE_DEPTH);
-    let puts = due.iter_mut().zip(streams).map(|(due, stream)| deliver(due, stream, run));
-    let delivered = join_all(puts).await;
-    let facts = match flow.facts().await {
-        Ok(facts) => facts,
-        Err(error) => return fail_all(run, due, delivered, &error, report).await,
-    };
-    let sealed = match Artefact::of(run, item, id, facts) {
-        Ok(sealed) => sealed,
-        Err(error) => {
-            for (due, put) in due.iter().zip(delivered) {
-                if let Ok(pieces) = put {
-                    take_back(due, pieces.keys(), run).await;
-                }
-            }
-            let tmp_dir = run.scene.job.tmp_dir.display();
-            let why = format!("the index could not be finished in {tmp_dir}: {}", chain(&*error));
-            return Err(spread(&mut due, report, why));
+    let artefact = artefact(run, item, id, flow).boxed().shared();
+    let places = due.into_iter().zip(streams);
+    let places = places.map(|(due, stream)| to_place(run, due, stream, artefact.clone()));
+    let sealed = join_all(places).await;
+    match artefact.await {
+        Ok(artefact) => {
+            report.raw_bytes = Some(artefact.manifest.raw_bytes);
+            report.files = artefact.manifest.files;
+            report.warnings = artefact.manifest.warnings.clone();
+            finish(run, sealed, &artefact, report).await;
+            Ok(())
         }
-    };
-    report.raw_bytes = Some(sealed.manifest.raw_bytes);
-    report.files = sealed.manifest.files;
-    report.warnings = sealed.manifest.warnings.clone();
-    finish(run, due, delivered, &sealed, report).await;
-    Ok(())
+        Err(NotMade::Stream(error)) => not_whole(run, sealed, &error, report),
+        Err(NotMade::Index(why)) => {
+            Err(spread(sealed.into_iter().map(|(due, _)| due), report, why))
+        }
+    }
+}
+
+/// Gives each storage the stream: from memory at the pace of the slowest, or through a file that
+/// each follows at its own.
+fn hand_out(stream: ByteStream, n: usize, run: &Run<'_>) -> Result<Vec<ByteStream>, BoxError> {
+    if !run.scene.job.spool {
+        return Ok(tee(stream, n, TEE_DEPTH));
+    }
+    let tmp_dir = &run.scene.job.tmp_dir;
+    let file = make_tmp_dir(tmp_dir).and_then(|()| tempfile::tempfile_in(tmp_dir));
+    let file = file.map_err(|error| {
+        let tmp_dir = tmp_dir.display();
+        format!("{tmp_dir}: no spool file can be made there (see `tmp_dir`): {error}")
+    })?;
+    Ok(spool(stream, n, file))
 }
 
 /// How many chunks wait for each storage: 4 frames of at most 4 MiB, shared among all.
 const TEE_DEPTH: usize = 4;
 
-/// No storage can keep what it got: the stream broke, or nobody was left to read it.
-async fn fail_all(
+/// Why there is no artefact, although storages may have taken bytes.
+#[derive(Clone)]
+enum NotMade {
+    /// The stream broke, or nobody was left to read it.
+    Stream(crate::stream::Error),
+    /// The index could not be finished, in words.
+    Index(String),
+}
+
+/// Waits until all bytes went through; known to every storage at the same time.
+async fn artefact(
     run: &Run<'_>,
-    due: Vec<Due<'_>>,
-    delivered: Vec<Result<Pieces, Failure>>,
+    item: &Item<'_>,
+    id: ArtefactId,
+    flow: Flow,
+) -> Result<Arc<Artefact>, NotMade> {
+    let facts = flow.facts().await.map_err(NotMade::Stream)?;
+    let made = Artefact::of(run, item, id, facts).map_err(|error| {
+        let tmp_dir = run.scene.job.tmp_dir.display();
+        let why = format!("the index could not be finished in {tmp_dir}: {}", chain(&*error));
+        NotMade::Index(why)
+    });
+    made.map(Arc::new)
+}
+
+/// Puts the stream on one storage and seals it there, without waiting for the others.
+async fn to_place<'a>(
+    run: &Run<'_>,
+    mut due: Due<'a>,
+    stream: ByteStream,
+    artefact: impl Future<Output = Result<Arc<Artefact>, NotMade>>,
+) -> Sealed<'a> {
+    let pieces = match deliver(&mut due, stream, run).await {
+        Ok(pieces) => pieces,
+        Err(failure) => return (due, Err(failure)),
+    };
+    let sealed = match artefact.await {
+        Ok(artefact) => seal_pieces(run, &due, pieces, &artefact).await,
+        Err(_) => {
+            take_back(&due, pieces.keys(), run).await;
+            Err(Failure::NotMade)
+        }
+    };
+    (due, sealed)
+}
+
+/// No storage can keep what it got: the stream broke, or nobody was left to read it.
+fn not_whole(
+    run: &Run<'_>,
+    sealed: Vec<Sealed<'_>>,
     error: &crate::stream::Error,
     report: &mut TargetReport,
 ) -> Result<(), String> {
-    let of_stream =
-        |put: &Result<Pieces, Failure>| put.as_ref().err().is_some_and(Failure::is_of_stream);
-    let own_faults_only = delivered.iter().all(|put| put.is_err() && !of_stream(put));
-    let broken = delivered.iter().find(|put| of_stream(put)).and_then(|put| put.as_ref().err());
+    let failures = || sealed.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
+    let own_faults_only = failures().all(Failure::is_of_storage);
+    let broken = failures().find(|failure| failure.is_of_stream());
     let why = broken.map_or_else(|| chain(error), cause_of);
     let common = match run.scene.env.cancel.is_cancelled() {
         true => "interrupted",
         false => "the source failed",
     };
-    for (due, put) in due.into_iter().zip(delivered) {
-        let outcome = match put {
-            Err(failure) if !failure.is_of_stream() => words(&due, &failure),
-            Err(_) => common.into(),
-            Ok(pieces) => {
-                take_back(&due, pieces.keys(), run).await;
-                common.into()
-            }
+    for (due, outcome) in sealed {
+        let outcome = match outcome {
+            Err(failure) if failure.is_of_storage() => words(&due, &failure),
+            _ => common.into(),
         };
         report.places.push(PlaceReport { outcome: PlaceOutcome::Failed(outcome), ..due.report });
     }
@@ -133,8 +189,12 @@ async fn fail_all(
 }
 
 /// The same failure for every storage that was due.
-fn spread(due: &mut Vec<Due<'_>>, report: &mut TargetReport, why: String) -> String {
-    for due in due.drain(..) {
+fn spread<'a>(
+    due: impl IntoIterator<Item = Due<'a>>,
+    report: &mut TargetReport,
+    why: String,
+) -> String {
+    for due in due {
         let outcome = PlaceOutcome::Failed("the source failed".into());
         report.places.push(PlaceReport { outcome, ..due.report });
     }
@@ -223,16 +283,13 @@ impl Artefact {
     }
 }
 
-/// Seals what was delivered, fills what was missed from a good storage, rotates.
+/// Fills what was missed from a good storage, and rotates.
 async fn finish(
     run: &Run<'_>,
-    due: Vec<Due<'_>>,
-    delivered: Vec<Result<Pieces, Failure>>,
+    mut sealed: Vec<Sealed<'_>>,
     artefact: &Artefact,
     report: &mut TargetReport,
 ) {
-    let seals = due.into_iter().zip(delivered).map(|(due, put)| sealed(run, due, put, artefact));
-    let mut sealed = join_all(seals).await;
     fill::fill(run, artefact, &mut sealed).await;
     for (mut due, outcome) in sealed {
         due.report.outcome = match outcome {
@@ -259,19 +316,6 @@ fn words(due: &Due<'_>, failure: &Failure) -> String {
 
 /// A storage and what became of the artefact on it.
 pub(crate) type Sealed<'a> = (Due<'a>, Result<Box<Manifest>, Failure>);
-
-async fn sealed<'a>(
-    run: &Run<'_>,
-    due: Due<'a>,
-    put: Result<Pieces, Failure>,
-    artefact: &Artefact,
-) -> Sealed<'a> {
-    let outcome = match put {
-        Ok(pieces) => seal_pieces(run, &due, pieces, artefact).await,
-        Err(failure) => Err(failure),
-    };
-    (due, outcome)
-}
 
 /// Makes this storage's own manifest and seals the artefact with it.
 pub(crate) async fn seal_pieces(
@@ -314,10 +358,11 @@ fn stored_of(due: &Due<'_>, manifest: &Manifest) -> Stored {
 async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
     if manifest.shrunken {
         let size = manifest.raw_bytes;
+        let (key, held) =
+            (&due.key, if due.report.removed.is_empty() { "nothing" } else { "nothing more" });
         due.report.warnings.push(format!(
-            "{} is less than half as large as its predecessors ({size} bytes before compression): \
-             nothing is rotated; look at it, then `pin` an older copy or let the next runs confirm it",
-            due.key
+            "{key} is less than half as large as its predecessors ({size} bytes before compression): \
+             {held} is rotated; look at it, then `pin` an older copy or let the next runs confirm it"
         ));
     }
     if !due.listed {

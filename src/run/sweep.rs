@@ -12,7 +12,7 @@ use jiff::{SignedDuration, ToSpan, Zoned};
 
 use crate::base::{Key, chain};
 use crate::catalogue::{Survey, belongs, index_key, manifest_key, parse, segment_key};
-use crate::run::journal::{Open, dead};
+use crate::run::journal::{DeadJournal, Open, dead, peek};
 use crate::storages::{Error, Kind, Object, Storage};
 
 /// A storage of the config, as a journal knows it.
@@ -53,18 +53,9 @@ pub struct Stale {
 pub async fn sweep_dead(state_dir: &Path, places: &[SweepPlace<'_>]) -> io::Result<SweepReport> {
     let mut report = SweepReport::default();
     for mut journal in dead(state_dir)? {
-        if journal.unreadable > 0 {
-            let (path, lines) = (journal.path.display(), journal.unreadable);
-            report.errors.push(format!(
-                "{path}: {lines} lines cannot be read; remove the file once 'sweep' shows nothing"
-            ));
-        }
+        report.tell_unreadable(&journal);
         for open in journal.open.clone() {
-            let place = places.iter().find(|place| place.fingerprint == open.place());
-            let Some(place) = place else {
-                report.waiting.push(format!("{}: not in the config", open.place_name()));
-                continue;
-            };
+            let Some(place) = report.place_of(&open, places) else { continue };
             if is_empty(place.storage).await {
                 continue;
             }
@@ -75,9 +66,59 @@ pub async fn sweep_dead(state_dir: &Path, places: &[SweepPlace<'_>]) -> io::Resu
         }
         journal.finish()?;
     }
-    report.waiting.sort();
-    report.waiting.dedup();
-    Ok(report)
+    Ok(report.sorted())
+}
+
+/// Tells what [`sweep_dead`] would do now, and changes nothing.
+///
+/// Errors: when `state_dir` cannot be read; troubles of storages are in the report.
+pub async fn foretell_dead(state_dir: &Path, places: &[SweepPlace<'_>]) -> io::Result<SweepReport> {
+    let mut report = SweepReport::default();
+    for journal in peek(state_dir)? {
+        report.tell_unreadable(&journal);
+        for open in &journal.open {
+            let Some(place) = report.place_of(open, places) else { continue };
+            if is_empty(place.storage).await {
+                continue;
+            }
+            let named = |key| (open.place_name().to_owned(), key);
+            match doomed(place.storage, open).await {
+                Ok(keys) => report.removed.extend(keys.into_iter().map(named)),
+                Err(error) => report.waiting.push(chain(&error)),
+            }
+        }
+    }
+    Ok(report.sorted())
+}
+
+impl SweepReport {
+    fn tell_unreadable(&mut self, journal: &DeadJournal) {
+        if journal.unreadable > 0 {
+            let (path, lines) = (journal.path.display(), journal.unreadable);
+            self.errors.push(format!(
+                "{path}: {lines} lines cannot be read; remove the file once 'sweep' shows nothing"
+            ));
+        }
+    }
+
+    /// Finds the storage of an entry; what is not in the config has to wait.
+    fn place_of<'a>(
+        &mut self,
+        open: &Open,
+        places: &'a [SweepPlace<'a>],
+    ) -> Option<&'a SweepPlace<'a>> {
+        let place = places.iter().find(|place| place.fingerprint == open.place());
+        if place.is_none() {
+            self.waiting.push(format!("{}: not in the config", open.place_name()));
+        }
+        place
+    }
+
+    fn sorted(mut self) -> Self {
+        self.waiting.sort();
+        self.waiting.dedup();
+        self
+    }
 }
 
 /// Finds what is only old: temporary names and names of our full pattern, without a manifest
@@ -128,21 +169,38 @@ async fn is_empty(storage: &dyn Storage) -> bool {
 
 /// Settles one entry of a journal on its storage.
 async fn clear(storage: &dyn Storage, open: &Open, report: &mut SweepReport) -> Result<(), Error> {
-    let keys = match open {
-        Open::Putting { key, manifest, .. } => match storage.stat(manifest).await? {
-            Some(_) => return Ok(()),
-            None => remains(storage, key).await?,
-        },
-        Open::Deleting { keys, .. } => match keys.split_first() {
-            Some((manifest, rest)) if storage.stat(manifest).await?.is_none() => rest.to_vec(),
-            _ => return Ok(()),
-        },
-    };
-    for key in keys {
+    for key in doomed(storage, open).await? {
         storage.delete(&key).await?;
         report.removed.push((open.place_name().to_owned(), key));
     }
     Ok(())
+}
+
+/// Finds what is to be removed for one entry of a journal.
+async fn doomed(storage: &dyn Storage, open: &Open) -> Result<Vec<Key>, Error> {
+    match open {
+        Open::Putting { key, manifest, .. } => match storage.stat(manifest).await? {
+            Some(_) => Ok(Vec::new()),
+            None => remains(storage, key).await,
+        },
+        Open::Deleting { keys, .. } => match keys.split_first() {
+            Some((manifest, rest)) if storage.stat(manifest).await?.is_none() => {
+                left_of(storage, rest).await
+            }
+            _ => Ok(Vec::new()),
+        },
+    }
+}
+
+/// Leaves out the objects that are gone already.
+async fn left_of(storage: &dyn Storage, keys: &[Key]) -> Result<Vec<Key>, Error> {
+    let mut left = Vec::new();
+    for key in keys {
+        if storage.stat(key).await?.is_some() {
+            left.push(key.clone());
+        }
+    }
+    Ok(left)
 }
 
 /// Finds every object of the put that begins with `first`: whole ones and temporary ones.

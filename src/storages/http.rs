@@ -55,21 +55,25 @@ pub(super) fn kind_of(status: StatusCode) -> Kind {
 pub(super) fn kind_of_failure(error: &reqwest::Error) -> Kind {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = tls_error(cause) {
             return match tls {
                 rustls::Error::InvalidCertificate(_) => Kind::Denied,
                 _ => Kind::Unavailable,
             };
         }
-        if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && let Some(rustls::Error::InvalidCertificate(_)) =
-                io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        {
-            return Kind::Denied;
-        }
         source = cause.source();
     }
     if error.is_builder() || error.is_redirect() { Kind::Other } else { Kind::Unavailable }
+}
+
+/// Finds an error of TLS in `cause`. An I/O error does not name what it wraps as its source, and
+/// several may lie around it.
+fn tls_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = cause.downcast_ref() {
+        return Some(tls);
+    }
+    let io = cause.downcast_ref::<std::io::Error>()?;
+    tls_error(io.get_ref()?)
 }
 
 /// Reads the beginning of an answer's text, for an error: at most 2 KiB, on one line.

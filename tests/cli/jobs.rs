@@ -165,11 +165,27 @@ fn one_storage_that_fails_leaves_the_copy_on_the_other() {
     drop(ran.stdout_has("'zweit': ").stdout_has("2 copies stored"));
     let any = jobs.replace("type:", "require: any, type:");
     let bed = bed.config(&config(&[any]));
-    let ran = bed.run(["start"]).noisy();
-    drop(ran.stderr_has("zweit"));
+    let ran = bed.run(["start", "-v"]).stderr_has("zweit");
+    let shown: Vec<_> = ran.out().lines().filter(|line| line.contains(" zweit ")).collect();
+    assert!(
+        shown.len() == 2 && shown.iter().all(|row| row.contains("not stored, see below")),
+        "{}",
+        ran.out()
+    );
+    drop(ran.stdout_has("another has it): zweit: "));
     fs::remove_file(bed.path("zweit")).unwrap();
     bed.run(["start"]);
     bed.run(["restore", "--to", "out", "--storage", "zweit"]).stdout_has("restored from 'zweit'");
+}
+
+#[test]
+fn a_timeout_of_nothing_is_for_ever() {
+    let jobs = job("sites", "$DIR/www/*", &[local("store", "days: 3")]);
+    let jobs = jobs.replace("type:", "timeout: 0, job_timeout: 0s, type:");
+    let bed = two_sites().config(&config(&[jobs]));
+    bed.run(["check"]).stdout_has("no errors");
+    bed.run(["start"]).stdout("");
+    bed.run(["verify", "--full"]).stdout_has("2 whole, 0 not");
 }
 
 #[test]

@@ -170,6 +170,24 @@ fn sweeping_shows_old_remains_and_removes_them_only_when_told() {
 }
 
 #[test]
+fn a_copy_that_shrank_holds_what_is_still_there_and_says_just_that() {
+    let mut bed = two_sites();
+    let path = bed.path("www/blog/noise");
+    fs::write(&path, vec![b'x'; 4_000_000]).unwrap();
+    for day in 10..=12 {
+        bed.now(&format!("2026-11-{day}T03:00:00+00:00[UTC]")).run(["start"]);
+    }
+    fs::remove_file(path).unwrap();
+    bed.now("2026-11-13T03:00:00+00:00[UTC]");
+    let ran = bed.run(["start", "--json"]).noisy();
+    let report = ran.json();
+    let blog = &report["jobs"][0]["targets"][0]["places"][0];
+    assert_eq!(blog["removed"].as_array().unwrap().len(), 1, "{blog:#}");
+    let warning = blog["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("nothing more is rotated"), "{warning}");
+}
+
+#[test]
 fn sweeping_leaves_the_folder_of_another_server_alone() {
     let mut bed = two_sites();
     bed.run(["start"]);

@@ -126,6 +126,30 @@ fn a_prune_that_is_killed_leaves_only_whole_copies() {
 }
 
 #[test]
+fn a_look_ahead_tells_what_a_sweep_after_a_kill_removes() {
+    let bed = site(8);
+    let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+    let bed = bed.config(&text.replace("type:", "limits: {net: 1MiB}, type:"));
+    let mut run = begin(&bed, &["start"]);
+    let partials = || bed.files("store").iter().any(|name| name.contains(".nxs-partial"));
+    wait_until(|| partials() && !bed.files("state/journal").is_empty());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let before = (bed.files("store"), bed.files("state/journal"));
+    let told = bed.run(["sweep", "-n"]).stdout_has("'store': would remove www/");
+    assert!(!told.out().contains("nothing is left over"), "{}", told.out());
+    assert!(!told.out().contains("7 days"), "{}", told.out());
+    let json = bed.run(["sweep", "-n", "--json"]).json();
+    assert_eq!((bed.files("store"), bed.files("state/journal")), before);
+    let named = json["of_dead_runs"].as_array().unwrap().len();
+    assert_eq!((told.out().lines().count(), &json["young"]), (named, &serde_json::json!([])));
+    let swept = bed.run(["sweep", "--json", "--yes"]).json();
+    assert_eq!(swept["of_dead_runs"], json["of_dead_runs"]);
+    assert!(!partials() && bed.files("state/journal").is_empty());
+    bed.run(["sweep", "-n"]).stdout("nothing is left over\n");
+}
+
+#[test]
 fn a_signal_in_the_middle_ends_the_run_without_leftovers() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut bed = site(8);

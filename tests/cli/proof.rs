@@ -136,6 +136,82 @@ fn a_long_artefact_in_segments_comes_back_and_is_explained() {
     bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
 }
 
+/// Restores `globs` by ourselves and by the commands that are printed, and compares; `along` is
+/// what comes with the latter because a hard link needs it.
+#[track_caller]
+fn the_same_part(bed: &Bed, globs: &[&str], along: &[&str]) {
+    let mut words = vec!["restore", "--strip", "--target", "**/www"];
+    globs.iter().for_each(|glob| words.extend(["--path", *glob]));
+    sh(bed, "rm -rf ours stock");
+    bed.run([&words[..], &["--to", "ours"]].concat());
+    let shown = bed.command([&words[..], &["--to", "stock", "--explain"]].concat()).output();
+    let script = String::from_utf8(shown.unwrap().stdout).unwrap();
+    assert!(!script.contains('\u{1b}') && script.lines().count() < 8, "{script}");
+    assert_eq!(script.matches("comes along").count(), along.len(), "{script}");
+    assert_eq!(sh(bed, &script), "", "{script}");
+    for extra in along {
+        sh(bed, &format!("cd stock && rm {extra} && find . -depth -type d -empty -delete"));
+    }
+    let list = |folder: &str| {
+        let form = "%y %m %s %T@ %l %P\\n";
+        sh(bed, &format!("cd {folder} && find . ! -type d -printf '{form}' | LC_ALL=C sort"))
+    };
+    assert_eq!(list("ours"), list("stock"), "{globs:?}\n{script}");
+    assert!(!list("ours").is_empty(), "{globs:?}");
+    sh(bed, "diff -r --no-dereference ours stock");
+}
+
+#[test]
+fn the_commands_for_globs_and_odd_names_bring_back_what_our_restore_does() {
+    for codec in ["zstd", "none"] {
+        let bed = odd(codec);
+        sh(&bed, "mkdir -p www/sub/plain; echo n > www/sub/plain/file; echo o > www/sub/noise");
+        bed.run(["start"]);
+        let at = |name: &str| bed.path("www").join(name).to_str().unwrap().to_owned();
+        for globs in [
+            &["noise"][..],
+            &["**/{noise,quo*}"],
+            &[&at("*noise")],
+            &[&at("sub/*/file"), "**/-rf"],
+            &["**/latin*", "**/new*", "**/esc*"],
+            &["**/tab*", "**/%2541*"],
+            &["**/\\\\back*", "**/[*]*", "**/~home*", "größe", "**/*lead*"],
+            &["**/n{n,a}*", "**/link", "**/dangling", "**/self"],
+        ] {
+            the_same_part(&bed, globs, &[]);
+        }
+        the_same_part(&bed, &["**/hard-too", "**/www/hard"], &[]);
+        the_same_part(&bed, &["**/www/hard", "**/quo*"], &["deep/er/hard-too"]);
+        the_same_part(&bed, &["**/www/hard", "**/www/plain"], &["deep/er/hard-too"]);
+    }
+}
+
+#[test]
+fn the_commands_for_a_target_that_is_one_file_keep_its_name() {
+    let jobs = [job("one", "$DIR/www/index.php", &[local("store", "days: 3")])];
+    let bed = Bed::new().config(&config(&jobs)).tree("www", &[("index.php", "<?php")]);
+    bed.run(["start"]);
+    let words = ["restore", "--strip", "--explain", "--to", "out"];
+    let shown = bed.run(words).out().to_owned();
+    sh(&bed, &shown.replace("$DIR", bed.path("").to_str().unwrap()));
+    assert_eq!(bed.files("out"), ["index.php"]);
+}
+
+#[test]
+fn the_commands_leave_out_targets_that_have_nothing_of_it() {
+    let bed = two_sites();
+    bed.run(["start"]);
+    let words = ["restore", "--path", "**/a.png", "--explain", "--to"];
+    let shown = bed.command([&words[..], &["stock"]].concat()).output().unwrap();
+    sh(&bed, &String::from_utf8(shown.stdout).unwrap());
+    bed.run(["restore", "--path", "**/a.png", "--to", "ours"]);
+    assert_eq!(bed.files("stock"), bed.files("ours"));
+    let more = [&words[..], &["out", "--path", "**/a.jpg"]].concat();
+    drop(bed.run(more).exit(3).stderr_has("nothing in these backups matches **/a.jpg"));
+    let none = ["restore", "--path", "**/a.jpg", "--explain", "--to", "out"];
+    drop(bed.run(none).exit(1).stderr_has("nothing in these backups matches **/a.jpg"));
+}
+
 #[test]
 fn the_commands_for_a_part_bring_back_that_part_alone() {
     let bed = two_sites();

@@ -58,9 +58,27 @@ fn the_moment_is_inclusive() {
     assert_eq!(page("d", "yesterday"), "<?php blog");
     let ran = bed.run(["restore", "--to", "e", "--at", "2026-11-20 02:59:59"]).exit(1);
     drop(ran.stderr_has(
-        "no backup is as old as 2026-11-20T02:59:59Z; the oldest is of 2026-11-20T03:00:00Z",
+        "no backup is as old as 2026-11-20 02:59:59; the oldest is of 2026-11-20 03:00:00",
     ));
     assert!(!bed.path("e").exists());
+}
+
+#[test]
+fn a_moment_pasted_from_the_list_takes_in_the_copy_of_that_second() {
+    let mut bed = two_sites();
+    bed.now("2026-11-11T03:00:00.2+00:00[UTC]").run(["start"]);
+    bed.now("2026-11-12T03:00:00.2+00:00[UTC]").run(["start"]).noisy();
+    bed.run(["list"]).stdout_has("2026-11-11 03:00:00");
+    for (to, at) in [
+        ("a", "2026-11-11 03:00:00"),
+        ("b", "2026-11-11 03:00"),
+        ("c", "2026-11-11"),
+        ("d", "2026-11-11T03:00:00.2Z"),
+    ] {
+        let ran = bed.run(["restore", "--to", to, "--target", "**/blog", "--at", at]);
+        drop(ran.stdout_has("the backup of 2026-11-11 03:00:00"));
+    }
+    bed.run(["restore", "--to", "e", "--at", "2026-11-11T03:00:00.199Z"]).exit(1).noisy();
 }
 
 #[test]
@@ -105,6 +123,82 @@ fn a_path_that_nothing_has_is_said_once() {
     let ran = bed.run(["restore", "--to", "out", "--path", "**/a.jpg"]).exit(1);
     drop(ran.stderr_has("nothing in these backups matches **/a.jpg"));
     assert!(bed.files("out").is_empty());
+}
+
+#[test]
+fn one_of_several_paths_that_nothing_has_is_said() {
+    let bed = two_days();
+    let some = ["restore", "--to", "out", "--path", "**/a.png", "--path", "**/a.jpg"];
+    let ran = bed.run(some).exit(3).stderr_has("nothing in these backups matches **/a.jpg");
+    assert!(!ran.err().contains("a.png"), "{}", ran.err());
+    assert_eq!(bed.files("out").len(), 1);
+    let each = ["restore", "--to", "each", "--path", "**/a.png", "--path", "**/shop/index.php"];
+    drop(bed.run(each));
+    let none = ["restore", "--to", "none", "--path", "**/b", "--path", "**/a.jpg"];
+    drop(bed.run(none).exit(1).stderr_has("matches **/b, **/a.jpg"));
+}
+
+#[test]
+fn two_targets_that_end_alike_are_not_mixed_in_one_folder() {
+    let same = |folder: &str| {
+        let job = job("sites", &format!("$DIR/{folder}/same"), &[local("store", "days: 5")]);
+        config(&[job])
+    };
+    let bed = Bed::new().config(&same("x")).tree("x/same", &[("a", "of x"), ("b", "of x")]);
+    bed.run(["start"]);
+    let bed = bed.config(&same("y")).tree("y/same", &[("a", "of y")]);
+    bed.run(["start"]);
+    for more in [&[][..], &["--explain"], &["-n"]] {
+        let ran = bed.run([&["restore", "--to", "out", "--strip"], more].concat()).exit(2);
+        drop(ran.stderr_has("$DIR/x/same and $DIR/y/same would be mixed in out/sites/same"));
+    }
+    assert!(!bed.path("out").exists());
+    bed.run(["restore", "--to", "out"]);
+    for side in ["x", "y"] {
+        let page = fs::read_to_string(inside(&bed, "out/sites/same", &format!("{side}/same/a")));
+        assert_eq!(page.unwrap(), format!("of {side}"));
+    }
+    drop(bed.run(["restore", "--to", "one", "--strip", "--target", "**/y/same"]));
+    assert_eq!(bed.files("one"), ["a"]);
+}
+
+#[test]
+fn a_target_inside_the_folder_of_another_is_not_mixed_with_it() {
+    let named = "{target: ['$DIR/m/same'], name: n2}";
+    let store = local("store", "days: 5");
+    let jobs = format!(
+        "- {{job: sites, type: desc_files, sources: [{{target: ['$DIR/n2']}}, {named}], \
+         storages: [{store}]}}\n"
+    );
+    let bed = Bed::new().config(&config(&[jobs]));
+    let bed = bed.tree("n2", &[("same/a", "of n2")]).tree("m/same", &[("a", "of m")]);
+    bed.run(["start"]);
+    let ran = bed.run(["restore", "--to", "out", "--strip"]).exit(2);
+    drop(ran.stderr_has("$DIR/n2 and $DIR/m/same would be mixed in out/sites/n2"));
+}
+
+#[test]
+fn a_target_glob_without_a_match_is_named() {
+    let bed = two_days();
+    let ran = bed.run(["restore", "sites", "--to", "out", "--target", "*/blog"]).exit(1);
+    let ran = ran.stderr_has("no backup of sites has a target that matches \"*/blog\"");
+    drop(ran.stderr_has("--target '**/*/blog'"));
+    let ran = bed.run(["restore", "--to", "out", "--target", "**/nope"]).exit(1);
+    drop(ran.stderr_has("`nxs-backup list` shows the targets"));
+    bed.run(["list", "--at", "now", "--target", "*/blog"]).stdout("no backups yet\n");
+}
+
+#[test]
+fn looking_ahead_refuses_what_the_restore_refuses() {
+    let bed = two_days().tree("full", &[("mine", "precious")]);
+    for to in ["full", "full/mine"] {
+        bed.run(["restore", "-n", "--to", to]).exit(2).stderr_has(to);
+    }
+    let rows = bed.run(["restore", "-n", "--json", "--to", "out"]).json();
+    assert_eq!((&rows[0]["storage"], &rows[0]["to"]), (&"store".into(), &"out/sites/blog".into()));
+    let ran = bed.run(["restore", "-n", "--to", "-", "--target", "**/blog"]);
+    assert!(ran.out().ends_with("to standard output\n"), "{}", ran.out());
+    assert!(!bed.path("out").exists());
 }
 
 #[test]

@@ -100,6 +100,28 @@ fn one_run_in_a_far_future_does_not_end_the_rotation() {
 }
 
 #[test]
+fn a_copy_from_a_far_future_is_not_brought_back_as_the_newest() {
+    let mut bed = site("days: 2");
+    std::fs::write(bed.path("www/index.php"), "the future").unwrap();
+    at_three(&mut bed, date(2036, 1, 1)).run(["start"]);
+    std::fs::write(bed.path("www/index.php"), "today").unwrap();
+    at_three(&mut bed, date(2026, 11, 20));
+    let page = |bed: &Bed| std::fs::read_to_string(bed.path("out/index.php")).unwrap();
+    let restore = ["restore", "--to", "out", "--strip", "--overwrite"];
+    // Nothing else is there: better that than nothing.
+    let ran = bed.run(restore).stderr_has("this copy is dated in the future (2036-01-01)");
+    drop(ran);
+    assert_eq!(page(&bed), "the future");
+    bed.run(["start"]).noisy();
+    at_three(&mut bed, date(2026, 11, 21));
+    let ran = bed.run(restore).stderr_has("is dated in the future (2036-01-01)");
+    assert!(ran.err().contains("and passed over; --id"), "{}", ran.err());
+    assert_eq!(page(&bed), "today");
+    let listed = bed.run(["list"]).stdout_has("ok, dated in the future");
+    assert_eq!(listed.out().matches("dated in the future").count(), 1, "{}", listed.out());
+}
+
+#[test]
 fn the_hour_that_comes_twice_gives_two_names() {
     let mut bed = site("days: 1, last: 5");
     bed.now("2026-10-25T02:30:00+02:00[Europe/Berlin]").run(["start"]);

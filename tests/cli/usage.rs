@@ -68,6 +68,21 @@ fn check_says_yes_or_tells_all_errors() {
 }
 
 #[test]
+fn check_refuses_what_start_refuses() {
+    let main = "main: {server_name: web1, state_dir: $DIR/state}\n";
+    let bed = Bed::new().config(&format!("{main}jobs: !include [conf.d/*.conf]\n"));
+    for verb in ["check", "start"] {
+        let ran = bed.run([verb]).exit(2).stderr_has("so nothing would be backed up");
+        drop(ran.stderr_has("do the patterns of `jobs: !include [...]` match?"));
+    }
+    let off = job("sites", "$DIR/www/*", &[local("store", "days: 3")]);
+    let off = off.replace("type:", "enable: no, type:");
+    let bed = bed.config(&config(&[off]));
+    let codes = ["check", "start"].map(|verb| bed.run([verb]).code());
+    assert_eq!(codes[0], codes[1]);
+}
+
+#[test]
 fn check_storage_tries_it_and_leaves_nothing() {
     let bed = two_sites();
     bed.run(["check", "storage", "store"]).stdout_has("ok     a range gives exactly its bytes");
@@ -75,6 +90,27 @@ fn check_storage_tries_it_and_leaves_nothing() {
     bed.run(["check", "storage", "sites/store"]);
     let ran = bed.run(["check", "storage", "nope"]).exit(2);
     ran.stderr("error: no storage is called \"nope\"\n  There are: sites/store.\n");
+}
+
+#[test]
+fn check_connect_reaches_each_storage_once_and_says_which_is_broken() {
+    let jobs = [
+        job("one", "$DIR/www/*", &[local("good", "days: 3"), local("bad", "days: 3")]),
+        job("two", "$DIR/www/*", &[local("good", "days: 3")]),
+    ];
+    let bed = two_sites().config(&config(&jobs)).file("bad", "a file");
+    let ran = bed.run(["check", "--connect"]).exit(3);
+    let ran =
+        ran.stdout_has("nxs-backup.conf: no errors\n").stdout_has("ok     'good' $DIR/good\n");
+    let ran = ran.stdout_has("BROKEN 'bad' $DIR/bad\n       bad: could not put .nxs-probe-");
+    assert_eq!(ran.stdout_has("a file or a link lies where").out().matches("'good'").count(), 1);
+    assert!(bed.files("good").is_empty());
+    let said = bed.run(["check", "--connect", "--json"]).exit(3).json();
+    assert_eq!(said["storages"][0]["problems"], serde_json::json!([]));
+    let only_bad = config(&[job("one", "$DIR/www/*", &[local("bad", "days: 3")])]);
+    let bed = two_sites().config(&only_bad).file("bad", "a file");
+    bed.run(["check", "--connect"]).exit(1);
+    two_sites().run(["check", "--connect"]).stdout_has("ok     'store' $DIR/store\n");
 }
 
 #[test]
@@ -142,4 +178,49 @@ fn secrets_come_from_elsewhere_and_are_never_shown() {
     }
     let lost = two_sites().config(&text);
     lost.run(["start"]).exit(2).stderr_has("WHO");
+}
+
+#[test]
+fn a_list_that_cannot_be_written_is_no_success() {
+    let bed = two_sites();
+    bed.run(["start"]);
+    let to_full = |verb: &[&str]| {
+        let mut command = bed.command(verb);
+        command.stdout(std::fs::File::create("/dev/full").unwrap());
+        let output = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let output = output.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("standard output could not be written: No space"), "{verb:?} {said}");
+        output.status.code()
+    };
+    let explain = ["restore", "--explain", "--to", "out"];
+    for verb in [
+        &["list", "--json"][..],
+        &["list"],
+        &["config", "schema"],
+        &["config", "show", "sites"],
+        &["verify"],
+        &["plan"],
+        &["check"],
+        &["--help"],
+        &explain,
+    ] {
+        assert_eq!(to_full(verb), Some(1), "{verb:?}");
+    }
+    assert_eq!(to_full(&["restore", "--to", "out"]), Some(3));
+    assert!(!bed.files("out").is_empty());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let bed = two_sites();
+    let mut command = bed.command(["config", "schema"]);
+    let mut run = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(run.stdout.take());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }

@@ -68,5 +68,10 @@ fn every_shipped_example_loads_and_resolves_without_a_word() {
     let plan = plan::resolve(&config, Fetch::All).unwrap_or_else(|problems| panic!("{problems}"));
     let files = std::fs::read_dir(checkout().join("conf.d.example")).unwrap().count();
     assert_eq!(plan.jobs.len(), files);
-    (0..files).for_each(|index| assert!(whole(&plan, index).enabled));
+    let enabled = |index: &usize| whole(&plan, *index).enabled;
+    let run: Vec<&str> = (0..files).filter(enabled).map(|index| plan.jobs[index].name()).collect();
+    assert_eq!(run, ["docs"], "what the README's first command runs needs no server");
+    let kinds: Vec<_> = storages().iter().map(|kind| kind.name).collect();
+    let shown = whole(&plan, 0).places.iter().map(|place| place.kind);
+    assert_eq!(shown.collect::<Vec<_>>(), kinds, "everywhere shows every kind");
 }

@@ -10,6 +10,24 @@ use nxs_backup::config;
 
 use super::{Bed, checkout, good_job};
 
+/// A job whose one storage has these keys.
+fn remote(keys: &str) -> Bed {
+    stored_at(&[keys])
+}
+
+/// A job that stores twice with these keys.
+fn twice(keys: &str) -> Bed {
+    stored_at(&[keys, keys])
+}
+
+fn stored_at(storages: &[&str]) -> Bed {
+    let good = good_job("a", "");
+    let head = &good[..good.find("    storages").unwrap()];
+    let keys = |keys: &&str| format!("    - {{{keys}, backup_dir: /x, store: {{days: 1}}}}\n");
+    let storages: String = storages.iter().map(keys).collect();
+    Bed::job(&format!("{head}    storages:\n{storages}"))
+}
+
 const MAIN: &str = "main: {server_name: web1}\njobs: !include [conf.d/*.conf]\n";
 
 fn cases() -> Vec<(&'static str, Bed)> {
@@ -86,7 +104,13 @@ fn jobs() -> Vec<(&'static str, Bed)> {
         ("unknown type", instead("desc_files", "desc_file")),
         ("type not built", instead("desc_files", "command")),
         ("unknown storage", instead("storage: local", "storage: locl")),
-        ("storage not built", instead("storage: local", "storage: swift")),
+        ("storage without its keys", instead("storage: local", "storage: swift")),
+        ("key of another storage", instead("storage: local", "storage: scp\n      bucket_name: b")),
+        ("impossible port", remote("storage: ftp, host: ftp1, port: 70000")),
+        ("port zero", remote("storage: scp, host: ssh1, user: u, password: p, port: 0")),
+        ("bucket with a slash", remote("storage: s3, bucket_name: a/b")),
+        ("relative export", remote("storage: nfs, host: nas, export: backups")),
+        ("two storages of one place", twice("storage: smb, host: nas, share: s, user: u, password: p")),
         ("keys not built", with("    encrypt: {recipients: [age1x]}\n    hooks: {before: x}\n")),
         ("keys not built that mean nothing", with("    spool: no\n    parallel: 1\n    hooks:\n")),
         ("limits not built", with("    limits: {net: 1M, nice: 10}\n")),

@@ -112,16 +112,6 @@ fn a_job_that_is_off_may_store_nothing_and_may_need_what_is_not_built() {
 }
 
 #[test]
-fn an_unbuilt_storage_that_is_off_breaks_nothing() {
-    let off = "    - {storage: swift, enable: no, user: x}\n";
-    let bed = Bed::job(&format!("{}{off}", good_job("a", "")));
-    let plan = bed.plan();
-    assert_eq!(whole(&plan, 0).places.len(), 1);
-    assert!(whole(&plan, 0).notes[0].contains("not built"), "{:?}", whole(&plan, 0).notes);
-    assert!(bed.problems().starts_with("note: storage `swift` is known"));
-}
-
-#[test]
 fn defaults_lie_under_every_job_and_named_storages_under_every_use() {
     let text = "main:
   server_name: web1

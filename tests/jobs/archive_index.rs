@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use nxs_backup::archive::{
-    Entry, EntryKind, IndexError, IndexFile, IndexReader, IndexWriter, Ranges, Selection, unpack,
+    Entry, EntryKind, Expected, IndexError, IndexFile, IndexReader, IndexWriter, Ranges, Selection,
+    unpack,
 };
 use nxs_backup::base::{ArtefactId, BoxError};
 use nxs_backup::stream::Frames;
@@ -76,6 +77,7 @@ fn entry(number: u64) -> Entry {
         gid: 33,
         link: None,
         digest: Some(hash.as_bytes()[..16].try_into().unwrap()),
+        pax: None,
         artefact: None,
         offset: number * 27_136,
         data_offset: None,
@@ -213,6 +215,50 @@ async fn each_member_of_a_hostile_tree_is_restored_alone_by_its_offset() {
         (count, last) = (count + 1, entry.path);
     }
     assert_eq!(count, before.len());
+}
+
+#[tokio::test]
+async fn only_what_is_meant_is_unpacked_and_must_be_what_its_line_says() {
+    let bed = Bed::new();
+    for file in ["in/a/x", "in/a/y", "in/b/x"] {
+        fs::create_dir_all(bed.path(file).parent().unwrap()).unwrap();
+        fs::write(bed.path(file), file).unwrap();
+    }
+    let root = bed.path("in");
+    let pack = move || Plain::new(&root).stored_as("/srv/in").pack();
+    let mut done = tokio::task::spawn_blocking(pack).await.unwrap();
+    let bytes = bytes_of(&mut done.index);
+    let (reader, _) = open(&bytes, done.index.last_frame).await.unwrap();
+    let meant = Selection::new(&["**/x".to_owned()]).unwrap();
+    let (mut lines, mut entries) = (reader.matching(&meant), Vec::new());
+    while let Some(entry) = lines.next().await.unwrap() {
+        entries.push(entry);
+    }
+    let try_with = |out: &str, start: u64, change: &dyn Fn(&mut Entry)| {
+        let mut options = options();
+        let changed = entries.iter().cloned().map(|mut entry| {
+            change(&mut entry);
+            (entry.path.clone(), entry)
+        });
+        options.expected = Some(Expected { entries: changed.collect(), start });
+        unpack(done.tar.as_slice(), &bed.path(out), &options)
+    };
+    assert_eq!(try_with("out", 0, &|_| {}).unwrap().files, 2);
+    let names: Vec<_> = tree::read(&bed.path("out/srv/in")).into_keys().collect();
+    assert_eq!(names, ["", "a", "a/x", "b", "b/x"].map(std::path::PathBuf::from));
+    assert_eq!(try_with("elsewhere", 512, &|_| {}).unwrap().files, 0);
+    type Change = fn(&mut Entry);
+    let changes: [(&str, Change); 5] = [
+        ("its time", |entry| entry.mtime_ns += 1),
+        ("its mode", |entry| entry.mode ^= 1),
+        ("its owner", |entry| entry.uid += 1),
+        ("its size", |entry| entry.size += 1),
+        ("one of its attributes", |entry| entry.pax = Some([0; 8])),
+    ];
+    for (what, change) in changes {
+        let error = try_with(what, 0, &change).unwrap_err().to_string();
+        assert!(error.contains(&format!("{what} is not what the index says")), "{error}");
+    }
 }
 
 /// Restores one member from where the index says, under its own path, and compares it.

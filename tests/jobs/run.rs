@@ -302,6 +302,37 @@ async fn looking_ahead_writes_nothing_and_foretells_the_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_spool_a_storage_that_hangs_keeps_no_other_from_its_copy() {
+    let mut stage = Rehearsal::new(&["fast", "hung"]);
+    (stage.spool, stage.codec) = (true, Codec::None);
+    stage.run().await;
+    stage.on("2026-11-19").says(&[("db", Says::Bytes(noise(64 << 20)))]);
+    stage.store("hung").fail_each("put", Some(Fault::Hang));
+    let watch = async {
+        while stage.copies("fast").await.len() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        stage.cancel.cancel();
+    };
+    let (report, ()) = tokio::join!(stage.run(), watch);
+    assert_eq!(report.verdict(), Verdict::Interrupted);
+    assert_eq!(stage.copies("fast").await.len(), 2);
+    assert_eq!(stage.litter("fast").await, Vec::<String>::new());
+    assert_eq!(stage.copies("hung").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_that_cannot_be_made_is_no_backup() {
+    let mut stage = Rehearsal::new(&["near"]);
+    stage.spool = true;
+    stage.tmp_dir = Some("/dev/null/tmp".into());
+    let report = stage.run().await;
+    let said = failures(&report);
+    assert!(said.contains("/dev/null/tmp: no spool file can be made there"), "{said}");
+    assert_eq!(stage.litter("near").await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wish_to_stop_ends_the_run_without_leftovers() {
     let stage = Rehearsal::new(&["near"]);
     stage.says(&[("db", Says::Bytes(noise(64 << 20))), ("next", Says::Bytes(vec![1]))]);

@@ -110,7 +110,7 @@ pub(crate) fn id() -> ArtefactId {
 pub(crate) fn options() -> UnpackOptions {
     UnpackOptions {
         strip: None,
-        select: None,
+        expected: None,
         rename: None,
         members: None,
         overwrite: false,

@@ -51,7 +51,8 @@ impl Proxy {
     /// Listens on a loopback address of its own, on the same ports as the server: for protocols
     /// that name further ports. [`Proxy::port`] is the first.
     pub(crate) fn mirror(ports: impl IntoIterator<Item = u16>) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Below 2 all would get the same address.
+        static NEXT: AtomicU32 = AtomicU32::new(2);
         let number = std::process::id() << 8 | NEXT.fetch_add(1, Ordering::Relaxed) & 0xff;
         let [_, b, c, d] = number.to_be_bytes();
         let ip = IpAddr::V4(Ipv4Addr::new(127, b | 1, c, d.clamp(2, 254)));

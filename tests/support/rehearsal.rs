@@ -100,6 +100,9 @@ pub(crate) struct Rehearsal {
     pub(crate) verify: Verify,
     pub(crate) require: Require,
     pub(crate) split: Option<u64>,
+    pub(crate) spool: bool,
+    /// Where temporary files go; by default a folder of the stage.
+    pub(crate) tmp_dir: Option<PathBuf>,
     pub(crate) codec: Codec,
     pub(crate) server: String,
     /// The job's name and the names that it had before.
@@ -130,6 +133,8 @@ impl Rehearsal {
             verify: Verify::List,
             require: Require::All,
             split: None,
+            spool: false,
+            tmp_dir: None,
             codec: Codec::Zstd,
             server: "web1".into(),
             job: ("dump".into(), Vec::new()),
@@ -181,9 +186,10 @@ impl Rehearsal {
             places: self.stores.iter().map(place).collect(),
             verify: self.verify,
             split: self.split,
+            spool: self.spool,
             require: self.require,
             timeout: None,
-            tmp_dir: self.folder.path().to_owned(),
+            tmp_dir: self.tmp_dir.clone().unwrap_or_else(|| self.folder.path().to_owned()),
             tags: Vec::new(),
             notes: Vec::new(),
         };

@@ -46,6 +46,10 @@ fn littered() -> Memory {
     all.fold(Memory::default(), |shelf, key| shelf.with(&key, "bytes"))
 }
 
+async fn foretell(state: &TempDir, storage: &dyn Storage) -> SweepReport {
+    foretell_dead(state.path(), &[SweepPlace { fingerprint: "fp", storage }]).await.unwrap()
+}
+
 async fn sweep(state: &TempDir, storage: &dyn Storage) -> SweepReport {
     sweep_dead(state.path(), &[SweepPlace { fingerprint: "fp", storage }]).await.unwrap()
 }
@@ -71,6 +75,25 @@ async fn what_a_dead_run_was_putting_goes_and_nothing_else() {
     assert_eq!(shelf.keys(), sorted(&OTHERS));
     assert_eq!((report.waiting, report.errors, journals(&state)), (vec![], vec![], 0));
     assert_eq!(sweep(&state, &shelf).await, SweepReport::default());
+}
+
+#[tokio::test]
+async fn a_look_ahead_names_what_a_sweep_removes_and_changes_nothing() {
+    let (state, shelf) = (TempDir::new().unwrap(), littered());
+    let dying = journal(&state);
+    putting(&dying).await;
+    let gone = key("a/daily/a_2026-11-19_02-00-00.tar");
+    let keys = vec![key(&format!("{gone}.manifest.json")), gone];
+    dying.deleting("fp", "offsite", keys).await.unwrap();
+    drop(dying);
+    let file = std::fs::read_dir(state.path().join("journal")).unwrap().next().unwrap().unwrap();
+    let cut = [std::fs::read(file.path()).unwrap(), b"{\"do".to_vec()].concat();
+    std::fs::write(file.path(), &cut).unwrap();
+    let before = shelf.keys();
+    let told = foretell(&state, &shelf).await;
+    assert_eq!((shelf.keys(), std::fs::read(file.path()).unwrap()), (before, cut));
+    assert_eq!((told.removed.len(), &told), (4, &sweep(&state, &shelf).await));
+    assert_eq!(foretell(&state, &shelf).await, SweepReport::default());
 }
 
 #[tokio::test]

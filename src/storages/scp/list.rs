@@ -1,0 +1,141 @@
+//! Listings: a thread walks the one folder that a prefix names.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::debug;
+
+use crate::base::Key;
+use crate::storages::scp::errors::Trouble;
+use crate::storages::scp::gate::Waiting;
+use crate::storages::scp::host::Host;
+use crate::storages::scp::read::describe;
+use crate::storages::scp::sftp::{Entry, Handle, Sftp};
+use crate::storages::{Kind, Object};
+
+type Found = Result<Object, Trouble>;
+
+/// Gives every object whose key begins with `prefix`. Must be called inside a tokio runtime.
+pub(super) fn start(host: Arc<Host>, prefix: String) -> BoxStream<'static, Found> {
+    let (sender, objects) = mpsc::channel(AHEAD);
+    let waiting = Waiting::default();
+    let gate = waiting.0.clone();
+    let thread = spawn_blocking(move || {
+        let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", &prefix));
+        if prefix.contains('/') && Key::new(folder).is_err() {
+            return Ok(());
+        }
+        let first = |sftp: &mut Sftp| open(sftp, &host.path(folder));
+        let (mut sftp, opened) = host.lease(&gate, first)?;
+        let mut walk = Walk { host: &host, sender: &sender, sftp: &mut sftp };
+        walk.all(opened, folder, name)?;
+        host.give_back(sftp);
+        Ok(())
+    });
+    stream::unfold(Some(Walking { objects, thread, _waiting: waiting }), next).boxed()
+}
+
+const AHEAD: usize = 256;
+
+struct Walking {
+    objects: mpsc::Receiver<Object>,
+    thread: JoinHandle<Result<(), Trouble>>,
+    _waiting: Waiting,
+}
+
+/// A listing ends when the thread says that it is done, not when it just falls silent.
+async fn next(walking: Option<Walking>) -> Option<(Found, Option<Walking>)> {
+    let mut walking = walking?;
+    if let Some(object) = walking.objects.recv().await {
+        return Some((Ok(object), Some(walking)));
+    }
+    match walking.thread.await {
+        Ok(Ok(())) => None,
+        Ok(Err(trouble)) => Some((Err(trouble), None)),
+        Err(panic) => Some((Err(Trouble::new(Kind::Other, panic.to_string())), None)),
+    }
+}
+
+/// Opens a folder; `None` when it is missing or is none.
+fn open(sftp: &mut Sftp, path: &str) -> Result<Option<Handle>, Trouble> {
+    match sftp.open_folder(path) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(fault) if fault.is_missing() => Ok(None),
+        // Some servers say only that it failed when it is a file.
+        Err(fault) => match sftp.look_through(path) {
+            Ok(Some(found)) if !found.is_folder() => Ok(None),
+            _ => Err(fault.about(path, "list this folder")),
+        },
+    }
+}
+
+struct Walk<'a> {
+    host: &'a Host,
+    sender: &'a mpsc::Sender<Object>,
+    sftp: &'a mut Sftp,
+}
+
+impl Walk<'_> {
+    /// Walks the folder that was opened and all below it; in the first, only names that begin
+    /// with `prefix` count.
+    fn all(&mut self, opened: Option<Handle>, folder: &str, prefix: &str) -> Result<(), Trouble> {
+        let mut inner = Vec::new();
+        if let Some(opened) = opened {
+            self.folder(&opened, folder, prefix, &mut inner)?;
+        }
+        while let Some(folder) = inner.pop() {
+            if self.sender.is_closed() {
+                return Ok(());
+            }
+            if let Some(opened) = open(self.sftp, &self.host.path(&folder))? {
+                self.folder(&opened, &folder, "", &mut inner)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(
+        &mut self,
+        opened: &Handle,
+        folder: &str,
+        prefix: &str,
+        inner: &mut Vec<String>,
+    ) -> Result<(), Trouble> {
+        let path = self.host.path(folder);
+        while let Some(entries) =
+            self.sftp.entries(opened).map_err(|fault| fault.about(&path, "list this folder"))?
+        {
+            for entry in entries {
+                self.entry(&entry, folder, prefix, inner);
+            }
+        }
+        self.sftp.close(opened).map_err(|fault| fault.about(&path, "list this folder"))
+    }
+
+    /// Sends a file, or notes a folder. Links are followed nowhere.
+    fn entry(&self, entry: &Entry, folder: &str, prefix: &str, inner: &mut Vec<String>) {
+        let Ok(name) = std::str::from_utf8(&entry.name) else {
+            debug!(folder, name = ?entry.name.escape_ascii().to_string(), "foreign name");
+            return;
+        };
+        if name == "." || name == ".." || !name.starts_with(prefix) {
+            return;
+        }
+        let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        if entry.attributes.is_folder() {
+            if key != LOST_AND_FOUND {
+                inner.push(key);
+            }
+        } else if entry.attributes.is_file()
+            && let Ok(key) = Key::new(key)
+        {
+            // When nobody listens any more, the next folder sees it.
+            self.sender.blocking_send(describe(key, &entry.attributes)).ok();
+        }
+    }
+}
+
+/// What a file system keeps for itself at its top, closed to everybody but root.
+const LOST_AND_FOUND: &str = "lost+found";

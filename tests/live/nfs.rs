@@ -1,1 +1,0 @@
-//! `nfs` against real servers.

@@ -1,1 +1,0 @@
-//! `scp` against real servers.

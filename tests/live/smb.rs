@@ -1,1 +1,0 @@
-//! `smb` against real servers.
