@@ -169,7 +169,7 @@ fn what_cannot_work_is_said_by_check_with_its_place() {
         (storage(21, "a", "").replace("host: localhost", "host: ftp://x/y"), "not a URL"),
     ];
     for (text, words) in cases {
-        let bed = Bed::new().config(&config(&[job("site", "/etc", &[text.clone()])]));
+        let bed = Bed::new().config(&config(&[job("site", "/etc", std::slice::from_ref(&text))]));
         let ran = bed.run(["check"]).noisy();
         let said = ran.out().to_owned();
         let code = ran.code();

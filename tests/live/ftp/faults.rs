@@ -392,7 +392,8 @@ async fn a_server_that_takes_few_connections_is_waited_for() {
     let third = once(&config(proftpd().port(5), "few"));
     let error = third.stat(&key("x")).await.unwrap_err();
     says(&error, Kind::Unavailable, &["no more connections"]);
-    (go.send(()).unwrap(), go2.send(()).unwrap());
+    go.send(()).unwrap();
+    go2.send(()).unwrap();
     both.await.unwrap().unwrap();
 }
 
