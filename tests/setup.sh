@@ -5,6 +5,8 @@ set -euo pipefail
 # command:package
 needs=(
     cc:gcc
+    make:make
+    perl:perl
     tar:tar
     gzip:gzip
     pigz:pigz

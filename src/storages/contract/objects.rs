@@ -90,7 +90,7 @@ pub(super) async fn delete(at: &At<'_>) -> Kept {
 }
 
 pub(super) async fn large(at: &At<'_>) -> Kept {
-    let (chunk, chunks) = (noise(9, 4 * MIB), 40);
+    let (chunk, chunks) = (noise(9, 4 * MIB), 75);
     let mut hasher = Hasher::new(Algorithm::Blake3);
     (0..chunks).for_each(|_| hasher.update(&chunk));
     let key = at.key("large")?;
