@@ -110,7 +110,10 @@ fn jobs() -> Vec<(&'static str, Bed)> {
         ("port zero", remote("storage: scp, host: ssh1, user: u, password: p, port: 0")),
         ("bucket with a slash", remote("storage: s3, bucket_name: a/b")),
         ("relative export", remote("storage: nfs, host: nas, export: backups")),
-        ("two storages of one place", twice("storage: smb, host: nas, share: s, user: u, password: p")),
+        (
+            "two storages of one place",
+            twice("storage: smb, host: nas, share: s, user: u, password: p"),
+        ),
         ("keys not built", with("    encrypt: {recipients: [age1x]}\n    hooks: {before: x}\n")),
         ("keys not built that mean nothing", with("    spool: no\n    parallel: 1\n    hooks:\n")),
         ("limits not built", with("    limits: {net: 1M, nice: 10}\n")),
