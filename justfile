@@ -9,3 +9,7 @@ test *args:
 # The benchmark; see benches/run.py --help.
 bench *args:
     benches/run.py {{ args }}
+
+# The same for the storages, against the stock client of each.
+bench-storages *args:
+    benches/storages.py {{ args }}

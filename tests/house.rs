@@ -149,7 +149,13 @@ fn pages_name_only_files_that_are_there() {
     let mut pages = files_below(Path::new("docs"), "md");
     pages.extend(["README.md", "CONTRIBUTING.md"].map(str::to_owned));
     for page in pages {
-        for name in quoted(&read(&page)) {
+        let text = read(&page);
+        let folder = Path::new(&page).parent().unwrap_or(Path::new(""));
+        let linked = links(&text).into_iter().filter(|link| !link.contains("://"));
+        gone.extend(linked.filter(|link| !top().join(folder).join(link).exists()).map(|link| {
+            format!("{page}: ({link})")
+        }));
+        for name in quoted(&text) {
             let ours = ["src/", "tests/", "docs/", "benches/", "conf.d.example/", ".ci/"];
             let plain = !name.contains(['<', '*', ' ', '{', '$']);
             if plain && ours.iter().any(|ours| name.starts_with(ours)) && !top().join(name).exists()
@@ -229,6 +235,12 @@ fn reach(file: &Path, tests: bool, reached: &mut BTreeSet<PathBuf>) {
             None => panic!("{}: `mod {}` leads nowhere", file.display(), module.join("::")),
         }
     }
+}
+
+/// Where links lead, without the part after `#`.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.map(|link| link.split('#').next().unwrap_or_default()).collect()
 }
 
 /// What stands between single backquotes.

@@ -1,9 +1,10 @@
-//! The configs of the article load unchanged, and every shipped example runs.
+//! The configs of the article load unchanged, every shipped example runs, and so does the one on
+//! each storage's page.
 
 use nxs_backup::config::{Trust, load_as, storages, types};
 use nxs_backup::plan::{self, Entry, Fetch};
 
-use super::{checkout, whole};
+use super::{Bed, checkout, whole};
 
 #[test]
 fn the_articles_configs_load_and_each_unbuilt_kind_is_said_once() {
@@ -74,4 +75,23 @@ fn every_shipped_example_loads_and_resolves_without_a_word() {
     let kinds: Vec<_> = storages().iter().map(|kind| kind.name).collect();
     let shown = whole(&plan, 0).places.iter().map(|place| place.kind);
     assert_eq!(shown.collect::<Vec<_>>(), kinds, "everywhere shows every kind");
+}
+
+#[test]
+fn the_example_on_the_page_of_each_storage_loads_without_a_word() {
+    let job = "main: {server_name: web1}\njobs:\n- job: site\n  type: desc_files\n  \
+               sources: [{target: /var/www}]\n";
+    for kind in storages() {
+        let page = checkout().join(format!("docs/storages/{}.md", kind.name));
+        let page = std::fs::read_to_string(page).unwrap();
+        let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let example = example.unwrap_or_else(|| panic!("{}: no example", kind.name));
+        let text = match example.starts_with("storages:") {
+            true => format!("{job}{}", format!("  {}", example.trim_end().replace('\n', "\n  "))),
+            false => example.to_owned(),
+        };
+        let bed = Bed::new(&[("main.conf", &text)]);
+        let problems = bed.problems();
+        assert_eq!(problems, "", "{}:\n{text}", kind.name);
+    }
 }

@@ -39,7 +39,7 @@ pub struct Config {
     /// The region that requests are signed for; `AWS_REGION` or us-east-1 unless it is set.
     pub region: Option<String>,
     /// Whether the bucket is a part of the path (`yes`) or of the host name (`no`); `auto` is
-    /// `yes` for an `endpoint` and `no` for AWS.
+    /// `yes` for an `endpoint` and for a bucket with a dot, else `no`.
     #[serde(default)]
     pub path_style: PathStyle,
     /// The storage class of artefacts; manifests and indexes stay standard.
