@@ -152,9 +152,11 @@ fn pages_name_only_files_that_are_there() {
         let text = read(&page);
         let folder = Path::new(&page).parent().unwrap_or(Path::new(""));
         let linked = links(&text).into_iter().filter(|link| !link.contains("://"));
-        gone.extend(linked.filter(|link| !top().join(folder).join(link).exists()).map(|link| {
-            format!("{page}: ({link})")
-        }));
+        gone.extend(
+            linked
+                .filter(|link| !top().join(folder).join(link).exists())
+                .map(|link| format!("{page}: ({link})")),
+        );
         for name in quoted(&text) {
             let ours = ["src/", "tests/", "docs/", "benches/", "conf.d.example/", ".ci/"];
             let plain = !name.contains(['<', '*', ' ', '{', '$']);

@@ -156,6 +156,11 @@ impl Reply {
         matches!(self.code, 450 | 550 | 553)
     }
 
+    /// Tells whether there is no such file: 450 says that it is busy, so it is there.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.code, 550 | 553) && !self.is_denial()
+    }
+
     /// Tells whether the server found no port for a transfer just now.
     pub(super) fn is_busy(&self) -> bool {
         self.code == 425

@@ -50,6 +50,22 @@ pub(super) fn list(line: &str, now: Timestamp) -> Option<Entry> {
     }
 }
 
+/// Tells whether a line that could not be read was meant to name a file or a folder: without it
+/// the folder would look emptier than it is.
+pub(super) fn names_something(line: &str) -> bool {
+    let line = line.trim_end();
+    let is_dot = line.ends_with(" .") || line.ends_with(" ..");
+    let lower = line.to_ascii_lowercase();
+    let facts = lower.split(' ').next().unwrap_or_default();
+    let of_mlsd = facts.split(';').any(|fact| fact == "type=file" || fact == "type=dir");
+    let is_mode =
+        |word: &str| word.len() >= 10 && word.bytes().all(|byte| b"-dlrwxst+.@".contains(&byte));
+    let is_date = |word: &str| word.len() >= 8 && word.split('-').count() == 3;
+    let of_unix = line.starts_with(['-', 'd']) && is_mode(facts);
+    let of_dos = line.starts_with(|ch: char| ch.is_ascii_digit()) && is_date(facts);
+    !is_dot && (of_mlsd || of_unix || of_dos)
+}
+
 /// Reads the time of a fact or of an answer to MDTM: `YYYYMMDDHHMMSS`, in UTC, with or without a
 /// fraction.
 pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
@@ -167,6 +183,25 @@ mod tests {
         assert_eq!(mlsd("type=OS.unix=symlink; l"), other("l", What::Other));
         for none in ["type=cdir; .", "type=pdir; ..", "type=file; no-size", "rubbish", ""] {
             assert_eq!(mlsd(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_line_in_a_form_that_is_not_known_is_not_passed_over() {
+        let lost = [
+            "modify=20261121030005;type=file; no-size",
+            "-rw-r--r-- 1 u g 20 2026-11-21 03:00 iso",
+            "drwxr-xr-x 2 u g 4096 21. M\u{e4}rz 03:00 localised",
+            "21-11-2026 03:00 1.234 thousands",
+        ];
+        for line in lost {
+            let read = mlsd(line).or_else(|| list(line, Timestamp::UNIX_EPOCH));
+            assert!(read.is_none() && names_something(line), "{line}: {read:?}");
+        }
+        let others =
+            ["total 12", "type=cdir; .", "drwxr-xr-x 2 0 0 4096 Jan 01 00:00 ..", "", "data"];
+        for line in others {
+            assert!(!names_something(line), "{line}");
         }
     }
 

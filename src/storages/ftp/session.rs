@@ -211,7 +211,7 @@ impl Session {
         match self.client.size(path).await {
             Ok(bytes) => Ok(Some(bytes as u64)),
             Err(error) => match Refusal::of(path, error) {
-                Refusal::Refused(reply) if reply.is_about_file() && !reply.is_denial() => Ok(None),
+                Refusal::Refused(reply) if reply.is_missing() => Ok(None),
                 refusal => Err(refusal.into_trouble(path)),
             },
         }
@@ -251,17 +251,21 @@ impl Session {
     pub(super) async fn list(&mut self, path: &str) -> Result<Vec<Entry>, Refusal> {
         if self.mlsd {
             let lines = self.lines(path, Ask::Mlsd(path)).await?;
-            return Ok(lines.iter().filter_map(|line| listing::mlsd(line)).collect());
+            return entries(path, &lines, listing::mlsd);
         }
         // An argument of LIST may be taken for a pattern or an option; a current folder may not.
         let went = self.client.cwd(path).await;
         went.map_err(|error| Refusal::of(path, error))?;
         let lines = match self.lines(path, Ask::List("LIST -a")).await {
             Err(Refusal::Refused(_)) => self.lines(path, Ask::List("LIST")).await?,
+            // A server that knows no options has looked for a file called `-a`.
+            Ok(lines) if lines.iter().all(String::is_empty) => {
+                self.lines(path, Ask::List("LIST")).await?
+            }
             listed => listed?,
         };
         let now = Timestamp::now();
-        Ok(lines.iter().filter_map(|line| listing::list(line, now)).collect())
+        entries(path, &lines, |line| listing::list(line, now))
     }
 
     /// Tells whether times of listings are exact and in UTC.
@@ -297,6 +301,21 @@ impl Session {
         let done = self.client.custom_command(format!("{verb} {path}"), expected).await;
         done.map_err(|error| Refusal::of(path, error))
     }
+}
+
+/// Reads the lines of a listing; one that cannot be read must not make a file look missing.
+fn entries(
+    path: &str,
+    lines: &[String],
+    read: impl Fn(&str) -> Option<Entry>,
+) -> Result<Vec<Entry>, Refusal> {
+    let unread = lines.iter().find(|line| read(line).is_none() && listing::names_something(line));
+    if let Some(line) = unread {
+        let line = crate::base::display(line);
+        let problem = format!("{path}: the server lists in a form that is not known: {line}");
+        return Err(Refusal::Broken(Trouble::new(Kind::Unsupported, problem)));
+    }
+    Ok(lines.iter().filter_map(|line| read(line)).collect())
 }
 
 impl<'a> Ask<'a> {

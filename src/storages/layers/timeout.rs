@@ -127,8 +127,9 @@ impl Turn {
         let state = (body, self.clone());
         ByteStream::from_stream(stream::try_unfold(state, |(mut body, turn)| async move {
             turn.pass(false);
+            let waiting = Waiting(&turn);
             let next = body.next().await;
-            turn.pass(true);
+            drop(waiting);
             Ok(next?.map(|chunk| (chunk, (body, turn))))
         }))
     }
@@ -142,5 +143,14 @@ impl Turn {
                 Some(since) => sleep_until(since + patience).await,
             }
         }
+    }
+}
+
+/// A wait for the body; it is the storage's turn again when it ends, or is given up.
+struct Waiting<'a>(&'a Turn);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pass(true);
     }
 }

@@ -86,13 +86,18 @@ impl Walk {
                 }
             };
             reading.verifier = page.verifier;
-            // A server that repeats itself would hold us for ever.
+            // A server that repeats itself would hold us for ever, and what it does not tell would
+            // look missing.
             let goes_on = page.entries.last().is_some_and(|last| last.cookie != reading.cookie);
             reading.cookie = page.entries.last().map_or(reading.cookie, |last| last.cookie);
             for entry in page.entries {
                 self.entry(&reading, entry).await?;
             }
-            if !page.is_last && goes_on {
+            if !page.is_last && !goes_on {
+                let trouble = self.call.judge(nfsstat3::NFS3ERR_BAD_COOKIE);
+                return Err(self.call.plainly(trouble));
+            }
+            if !page.is_last {
                 self.reading = Some(reading);
             }
         }

@@ -56,7 +56,11 @@ fn pages(bucket: Arc<Bucket>, prefix: String, page: ReadPage) -> BoxStream<'stat
         let (bucket, prefix) = (Arc::clone(&bucket), prefix.clone());
         async move {
             let Some(next) = next else { return Ok(None) };
-            let (objects, next) = ask(&bucket, &prefix, next, page).await?;
+            let (objects, after) = ask(&bucket, &prefix, next.clone(), page).await?;
+            if after.as_ref() == Some(&next) {
+                return Err(strange("the same page of a listing again and again"));
+            }
+            let next = after;
             Ok(Some((stream::iter(objects.into_iter().map(Ok)), next)))
         }
     })
@@ -83,6 +87,7 @@ async fn ask(bucket: &Bucket, prefix: &str, next: Next, page: ReadPage) -> Resul
 }
 
 fn objects(document: &Element, bucket: &Bucket) -> Result<Page, Trouble> {
+    expect_root(document, "ListBucketResult")?;
     let decode = decoder(document);
     let mut objects = Vec::new();
     for found in document.all("Contents") {
@@ -105,7 +110,13 @@ fn objects(document: &Element, bucket: &Bucket) -> Result<Page, Trouble> {
     Ok((objects, next))
 }
 
+/// Anything else, such as an error that came late, would look like an empty bucket.
+fn expect_root(document: &Element, name: &str) -> Result<(), Trouble> {
+    if document.name == name { Ok(()) } else { Err(strange("something else than a listing")) }
+}
+
 fn uploads(document: &Element, bucket: &Bucket) -> Result<Page, Trouble> {
+    expect_root(document, "ListMultipartUploadsResult")?;
     let decode = decoder(document);
     let mut objects = Vec::new();
     for found in document.all("Upload") {

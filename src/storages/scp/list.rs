@@ -107,11 +107,25 @@ impl Walk<'_> {
         while let Some(entries) =
             self.sftp.entries(opened).map_err(|fault| fault.about(&path, "list this folder"))?
         {
-            for entry in entries {
+            for mut entry in entries {
+                self.tell_more(&mut entry, &path)?;
                 self.entry(&entry, folder, prefix, inner);
             }
         }
         self.sftp.close(opened).map_err(|fault| fault.about(&path, "list this folder"))
+    }
+
+    /// Asks about an entry of which the listing tells nothing, as some servers do.
+    fn tell_more(&mut self, entry: &mut Entry, folder: &str) -> Result<(), Trouble> {
+        if entry.attributes.mode.is_none()
+            && let Ok(name) = std::str::from_utf8(&entry.name)
+            && !matches!(name, "." | "..")
+        {
+            let found = self.sftp.look(&format!("{folder}/{name}"));
+            let found = found.map_err(|fault| fault.about(folder, "list this folder"))?;
+            entry.attributes = found.unwrap_or_default();
+        }
+        Ok(())
     }
 
     /// Sends a file, or notes a folder. Links are followed nowhere.

@@ -154,12 +154,11 @@ fn read_entry(
     }
     let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
     let attributes = entry.file_attributes;
-    // What Windows keeps for itself on a disk, and links.
-    if attributes.system() && attributes.directory() || attributes.reparse_point() {
-        return None;
-    }
     if attributes.directory() {
-        return Some((key, None));
+        // Links to folders lead elsewhere. A file that is a reparse point is one that the server
+        // has deduplicated or moved to a slower disk: it reads as any other.
+        let is_ours = !attributes.reparse_point() && !OF_WINDOWS.contains(&key.as_str());
+        return is_ours.then_some((key, None));
     }
     let object = Object {
         key: Key::new(key.clone()).ok()?,
@@ -169,6 +168,8 @@ fn read_entry(
     Some((key, Some(object)))
 }
 
+/// What Windows keeps for itself at the top of a disk, closed to everybody.
+const OF_WINDOWS: [&str; 2] = ["System Volume Information", "$RECYCLE.BIN"];
 /// How many bytes of names the server may send at a time.
 const ROOM: u32 = 256 * KIB as u32;
 /// No folder of ours lies deeper.

@@ -51,7 +51,12 @@ pub(super) fn entries(
         async move {
             let Some(marker) = marker else { return Ok(None) };
             let page = page(client, shelf, &prefix, &marker).await?;
-            let marker = page.last().map(|entry| entry.name.clone());
+            let next = page.last().map(|entry| entry.name.clone());
+            if next.as_ref() == Some(&marker) {
+                let problem = "the store gives the same page of a listing again and again";
+                return Err(Trouble::new(Kind::Other, problem));
+            }
+            let marker = next;
             Ok::<_, Trouble>(Some((stream::iter(page.into_iter().map(Ok)), marker)))
         }
     });

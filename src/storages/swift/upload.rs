@@ -1,6 +1,7 @@
 //! An upload in segments: three on their way at a time, none left behind when it fails.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -97,12 +98,18 @@ impl Upload {
             let problem = "the upload took longer than `delete_after`";
             return Err(client.error("put", key.as_str(), Trouble::new(Kind::Other, problem)));
         };
-        let put = again(&client, key, || large::put_manifest(&client, key, id, &segments, expiry));
+        // Whether an answer was lost: it may have come to pass all the same, and what must then not
+        // happen is that its segments go.
+        let unsure = AtomicBool::new(false);
+        let put = again(&client, key, || async {
+            let put = large::put_manifest(&client, key, id, &segments, expiry).await;
+            let lost = put.as_ref().is_err_and(|error| error.kind == Kind::Unavailable);
+            unsure.fetch_or(lost, Ordering::Relaxed);
+            put
+        });
         if let Err(error) = put.await {
-            return match error.kind {
-                // It may have come to pass all the same: what must then not happen is that its
-                // segments go.
-                Kind::Unavailable => {
+            return match unsure.into_inner() {
+                true => {
                     self.left = false;
                     let living = large::upload_of(&client, key).await;
                     match living {
@@ -110,7 +117,7 @@ impl Upload {
                         _ => Err(error),
                     }
                 }
-                _ => Err(error),
+                false => Err(error),
             };
         }
         self.settle().await

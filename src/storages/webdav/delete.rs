@@ -74,7 +74,13 @@ async fn remove_if_empty(service: &Service, folder: &str) -> Result<bool, Troubl
         return Ok(false);
     }
     let Some(lock) = lock(service, &url).await? else { return Ok(false) };
-    let empty = lock.made || matches!(is_empty(service, folder, &url).await, Ok(Some(true)));
+    let empty = match lock.made {
+        // What a lock has made is no folder; some servers say so of one that was there.
+        true => look(service, &url, Depth::Itself)
+            .await
+            .is_ok_and(|found| found.is_some_and(|found| !found.itself.folder)),
+        false => matches!(is_empty(service, folder, &url).await, Ok(Some(true))),
+    };
     // Without the URL Apache demands the lock of the folder above, too.
     let ask = Ask::new("DELETE", &url).with("If", format!("<{url}> ({})", lock.token));
     let gone = if empty { service.must(&ask).await.map(|_| true) } else { Ok(false) };
@@ -86,7 +92,7 @@ async fn remove_if_empty(service: &Service, folder: &str) -> Result<bool, Troubl
 /// Tells whether a folder has no members; `None` when it is not there.
 async fn is_empty(service: &Service, folder: &str, url: &Url) -> Result<Option<bool>, Trouble> {
     let Some(found) = look(service, url, Depth::Members(MEMBERS)).await? else { return Ok(None) };
-    let empty = found.itself.folder && found.members.is_empty();
+    let empty = found.itself.folder && found.members.is_empty() && found.foreign == 0;
     service.folders.saw(folder, found.members.into_iter().map(|(name, _)| name));
     Ok(Some(empty))
 }

@@ -16,6 +16,7 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::task::spawn_blocking;
 
 use crate::storages::Kind;
+use crate::storages::http::kind_of;
 use crate::storages::webdav::errors::{Trouble, means_folder, no_webdav, refusal};
 use crate::storages::webdav::place::{Seen, relate};
 use crate::storages::webdav::service::{Ask, Service};
@@ -28,6 +29,8 @@ pub(super) struct Found {
     pub(super) itself: Facts,
     /// Its direct members by name, when it is a folder.
     pub(super) members: Vec<(String, Facts)>,
+    /// Members whose names are none of ours: not UTF-8.
+    pub(super) foreign: usize,
 }
 
 /// What the server tells about one thing.
@@ -36,6 +39,8 @@ pub(super) struct Facts {
     pub(super) folder: bool,
     pub(super) bytes: Option<u64>,
     pub(super) modified: Option<Timestamp>,
+    /// The server tells nothing of it, with this status.
+    refused: Option<u16>,
 }
 
 /// How deep to look.
@@ -81,7 +86,7 @@ async fn look_there(service: &Service, url: &Url, depth: Depth) -> Result<Option
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
         _ if means_folder(&response) => {
             let itself = Facts { folder: true, ..Facts::default() };
-            Ok(Some(Found { itself, members: Vec::new() }))
+            Ok(Some(Found { itself, ..Found::default() }))
         }
         status if status.is_success() => Err(no_webdav("PROPFIND", &response)),
         // Apache refuses what would lie below an object, a slash too.
@@ -120,9 +125,14 @@ async fn read(response: Response, url: &Url, depth: Depth) -> Result<Found, Trou
         Depth::Members(limit) => limit,
     };
     let reading = spawn_blocking(move || {
-        let mut sorting = Sorting { asked: &asked, found: Found::default(), itself: false, limit };
+        let found = Found::default();
+        let mut sorting = Sorting { asked: &asked, found, itself: false, refused: None, limit };
         parse(BufReader::new(StreamReader::new(body)), |href, facts| sorting.take(href, facts))?;
-        if sorting.itself { Ok(sorting.found) } else { Err(Odd::Elsewhere) }
+        match (sorting.refused, sorting.itself) {
+            (Some((name, status)), _) => Err(Odd::Refused(name, status)),
+            (None, true) => Ok(sorting.found),
+            (None, false) => Err(Odd::Elsewhere),
+        }
     });
     let read = match reading.await {
         Ok(read) => read,
@@ -136,6 +146,10 @@ async fn read(response: Response, url: &Url, depth: Depth) -> Result<Found, Trou
             );
             Trouble::new(Kind::Unsupported, problem)
         }
+        Odd::Refused(name, status) => {
+            let problem = format!("the server answers {status} about {name} in {url}");
+            Trouble::new(StatusCode::from_u16(status).map_or(Kind::Other, kind_of), problem)
+        }
         Odd::Broken(error) => {
             let problem = format!("the answer about {url} broke off or is no WebDAV");
             Trouble::of(Kind::Unavailable, problem, error)
@@ -148,16 +162,29 @@ struct Sorting<'a> {
     asked: &'a Url,
     found: Found,
     itself: bool,
+    /// A member that is there and of which nothing is told: it must not pass for one that is not.
+    refused: Option<(String, u16)>,
     limit: usize,
 }
 
 impl Sorting<'_> {
     /// Takes one thing; tells whether more is wanted.
     fn take(&mut self, href: &str, facts: Facts) -> bool {
-        match relate(self.asked, href) {
-            Seen::Itself => (self.found.itself, self.itself) = (facts, true),
-            Seen::Member(name) => self.found.members.push((name, facts)),
-            Seen::Foreign | Seen::Elsewhere => tracing::debug!(href, "foreign name"),
+        if matches!(facts.refused, Some(404 | 410)) {
+            return true;
+        }
+        match (relate(self.asked, href), facts.refused) {
+            (Seen::Itself, None) => (self.found.itself, self.itself) = (facts, true),
+            (Seen::Member(name), None) => self.found.members.push((name, facts)),
+            (Seen::Itself | Seen::Member(_), Some(status)) => {
+                self.refused = Some((href.to_owned(), status));
+                return false;
+            }
+            (Seen::Foreign, _) => {
+                self.found.foreign += 1;
+                tracing::debug!(href, "foreign name");
+            }
+            (Seen::Elsewhere, _) => tracing::debug!(href, "foreign name"),
         }
         self.found.members.len() < self.limit || !self.itself
     }
@@ -168,6 +195,8 @@ impl Sorting<'_> {
 enum Odd {
     /// It does not tell about what was asked.
     Elsewhere,
+    /// It names something and refuses to tell of it, with this status.
+    Refused(String, u16),
     /// It broke, or is no answer to a PROPFIND.
     Broken(quick_xml::Error),
 }
@@ -227,8 +256,6 @@ struct Reading {
     text: String,
     href: Option<String>,
     facts: Facts,
-    /// The response as a whole, or all of its properties, are refused.
-    gone: bool,
     block: Option<Block>,
 }
 
@@ -265,8 +292,10 @@ impl Reading {
             ("getlastmodified", Some(block)) => {
                 block.facts.modified = DateTimeParser::new().parse_timestamp(text).ok();
             }
-            ("status", Some(block)) => block.missing = !is_good(text),
-            ("status", None) => self.gone = !is_good(text),
+            ("status", Some(block)) => {
+                block.missing = status(text).is_none_or(|code| code / 100 != 2)
+            }
+            ("status", None) => self.facts.refused = status(text).filter(|code| code / 100 != 2),
             ("propstat", block) => {
                 if let Some(Block { facts, missing: false }) = block.take() {
                     self.facts.folder |= facts.folder;
@@ -281,13 +310,13 @@ impl Reading {
 
     fn response(&mut self) -> Option<(String, Facts)> {
         let done = std::mem::take(self);
-        done.href.filter(|_| !done.gone).map(|href| (href, done.facts))
+        done.href.map(|href| (href, done.facts))
     }
 }
 
-/// Tells whether a status line says yes: `HTTP/1.1 200 OK`.
-fn is_good(line: &str) -> bool {
-    line.split_whitespace().nth(1).is_some_and(|code| code.starts_with('2'))
+/// Reads the code of a status line: `HTTP/1.1 200 OK`.
+fn status(line: &str) -> Option<u16> {
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -318,7 +347,8 @@ mod tests {
             <x:response><x:href>/d/gone</x:href><x:status>HTTP/1.1 404 Not Found</x:status></x:response>
             </x:multistatus>"#;
         let found = read_all(text).unwrap();
-        assert_eq!(found.len(), 2);
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[2].0.as_str(), found[2].1.refused), ("/d/gone", Some(404)));
         let (folder, file) = (&found[0], &found[1]);
         assert_eq!((folder.0.as_str(), folder.1.folder, folder.1.bytes), ("/d/", true, None));
         assert_eq!((file.0.as_str(), file.1.folder, file.1.bytes), ("/d/a&b c<", false, Some(7)));
