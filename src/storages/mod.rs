@@ -4,6 +4,7 @@
 //! other rooms. Every storage and every layer keeps the promises of `contract.rs`. A new kind is
 //! its file with its `Config`, and four lines here: `mod`, variant, row and arm.
 
+mod checks;
 /// What every storage and every layer promises, as a list that can be run.
 pub mod contract;
 /// A folder behind an FTP server.
