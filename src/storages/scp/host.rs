@@ -1,7 +1,5 @@
 //! One server as everybody shares it: its connections, and what must still be cleaned up there.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -153,15 +151,6 @@ impl Host {
 /// Nobody waits for a tidying up, so it has its own, short, patience.
 pub(super) fn tidying() -> Watch {
     Watch { gate: Arc::default(), patience: TIDYING }
-}
-
-/// Returns a word that no other put uses, on this machine or on another.
-pub(super) fn unique() -> String {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // A hasher with random keys is the random number that the standard library has.
-    let random = RandomState::new().hash_one(number) as u32;
-    format!("{}-{number}-{random:08x}", std::process::id())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

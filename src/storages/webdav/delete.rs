@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
 use crate::base::Key;
-use crate::storages::webdav::auth::random;
+use crate::storages::unique::unique;
 use crate::storages::webdav::errors::{Trouble, refusal};
 use crate::storages::webdav::folders::MEMBERS;
 use crate::storages::webdav::properties::{Depth, look};
@@ -99,7 +99,7 @@ async fn shows_dotted(service: &Service, folder: &str) -> Result<bool, Trouble> 
     if let Some(known) = *known {
         return Ok(known);
     }
-    let (place, name) = (&service.place, format!("{TRIAL}{}", random()));
+    let (place, name) = (&service.place, format!("{TRIAL}{}", unique()));
     let trial = place.object(&format!("{folder}/{name}"));
     service.must(&Ask::new("PUT", &trial).body("?")).await?;
     let seen = look(service, &place.folder(&place.inside(folder)), Depth::Members(MEMBERS)).await;

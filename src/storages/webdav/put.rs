@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use crate::base::{KIB, Key};
-use crate::storages::webdav::auth::random;
+use crate::storages::unique::unique;
 use crate::storages::webdav::body::{Beginning, Sent, Spool, gather};
 use crate::storages::webdav::delete::{remove, remove_empty};
 use crate::storages::webdav::errors::{Trouble, refusal};
@@ -33,7 +33,7 @@ pub(super) async fn put(service: &Arc<Service>, key: &Key, body: ByteStream) -> 
     service.auth.freshen();
     let made = make_folder(service, key.folder()).await;
     made.map_err(|trouble| service.error("put", key.as_str(), trouble))?;
-    let partial = key.partial(&random()[..16]);
+    let partial = key.partial(&unique());
     let mut upload = Upload(Some(Left { service: service.clone(), partial, pieces: None, busy }));
     let done = upload.run(key, body).await;
     upload.close(done.is_ok()).await;
