@@ -15,6 +15,7 @@ pub mod layers;
 /// A folder of this machine.
 pub mod local;
 mod memory;
+mod names;
 /// An export of an NFS server.
 pub mod nfs;
 /// A bucket of an S3 service.

@@ -6,6 +6,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
 use crate::base::Key;
+use crate::storages::names::{split, upwards};
 use crate::storages::unique::unique;
 use crate::storages::webdav::errors::{Trouble, refusal};
 use crate::storages::webdav::folders::MEMBERS;
@@ -41,8 +42,8 @@ pub(super) async fn remove(service: &Service, url: &Url) -> Result<(), Trouble> 
 /// Removes `folder` and those above it as far up as they are empty.
 ///
 /// Nothing depends on it: whatever goes wrong, an empty folder is left.
-pub(super) async fn remove_empty(service: &Service, mut folder: &str) {
-    while !folder.is_empty() {
+pub(super) async fn remove_empty(service: &Service, folder: &str) {
+    for folder in upwards(folder) {
         let Some(_going) = service.folders.leave(folder) else { return };
         match remove_if_empty(service, folder).await {
             Ok(true) => {}
@@ -52,9 +53,8 @@ pub(super) async fn remove_empty(service: &Service, mut folder: &str) {
                 return;
             }
         }
-        let (above, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+        let (above, name) = split(folder);
         service.folders.lost(above, name);
-        folder = above;
     }
 }
 
