@@ -4,7 +4,6 @@
 //! and the upload goes on where the server's file ends, as long as what follows is still held.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -17,6 +16,7 @@ use crate::storages::ftp::errors::Trouble;
 use crate::storages::ftp::held::Held;
 use crate::storages::ftp::session::{Ask, Refusal, Session, Transfer};
 use crate::storages::ftp::tidy::Leftover;
+use crate::storages::layers::pause;
 use crate::storages::unique::unique;
 use crate::storages::{Kind, Object};
 use crate::stream::{self, ByteStream};
@@ -174,7 +174,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn pause(&mut self) {
-        sleep(FIRST_PAUSE.saturating_mul(1 << self.broken.min(6))).await;
+        sleep(pause(self.broken)).await;
         self.broken += 1;
     }
 
@@ -313,4 +313,3 @@ fn not_connected() -> Trouble {
 
 const PIECE: usize = 64 * KIB;
 const ATTEMPTS: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(300);
