@@ -10,6 +10,7 @@ pub mod contract;
 /// A folder behind an FTP server.
 pub mod ftp;
 mod http;
+mod idle;
 /// What can be put around any storage.
 pub mod layers;
 /// A folder of this machine.

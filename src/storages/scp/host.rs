@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::debug;
 
 use crate::base::chain;
 use crate::storages::Setting;
+use crate::storages::idle::Idle;
 use crate::storages::scp::config::Config;
 use crate::storages::scp::dial::dial;
 use crate::storages::scp::errors::Trouble;
@@ -22,7 +23,7 @@ pub(super) struct Host {
     config: Config,
     folder: String,
     patience: Duration,
-    idle: Mutex<Vec<(Instant, Sftp)>>,
+    idle: Idle<Sftp>,
     dialling: [Mutex<()>; DIALLING],
     /// Temporary files that could not be removed when their put failed.
     leftovers: Mutex<Vec<String>>,
@@ -36,7 +37,7 @@ impl Host {
             folder: config.folder(),
             config: config.clone(),
             patience: setting.timeout.unwrap_or(Duration::MAX),
-            idle: Mutex::default(),
+            idle: Idle::new(IDLE, IDLE_FOR),
             dialling: Default::default(),
             leftovers: Mutex::default(),
         }
@@ -72,12 +73,12 @@ impl Host {
         mut call: impl FnMut(&mut Sftp) -> Result<T, Trouble>,
     ) -> Result<(Sftp, T), Trouble> {
         let watch = Watch { gate: gate.clone(), patience: self.patience };
-        if let Some(mut sftp) = self.take() {
+        if let Some(mut sftp) = self.idle.take() {
             sftp.watched_by(watch.clone());
             match call(&mut sftp) {
                 Err(trouble) if trouble.lost && !gate.is_given_up() => {
                     debug!(storage = %self.name, error = %chain(&trouble), "dialling anew");
-                    locked(&self.idle).clear();
+                    self.idle.hang_up();
                 }
                 Err(trouble) => {
                     self.give_back(sftp);
@@ -100,9 +101,8 @@ impl Host {
 
     /// Keeps a connection for others, unless an answer is still due on it.
     pub(super) fn give_back(&self, sftp: Sftp) {
-        let mut idle = locked(&self.idle);
-        if sftp.is_idle() && idle.len() < IDLE {
-            idle.push((Instant::now(), sftp));
+        if sftp.is_idle() {
+            self.idle.keep(sftp);
         }
     }
 
@@ -121,13 +121,6 @@ impl Host {
                 _ => (),
             }
         }
-    }
-
-    /// Takes a connection that was used a moment ago.
-    fn take(&self) -> Option<Sftp> {
-        let mut idle = locked(&self.idle);
-        idle.retain(|(since, _)| since.elapsed() < IDLE_FOR);
-        idle.pop().map(|(_, sftp)| sftp)
     }
 
     fn dial(&self, watch: &Watch) -> Result<Sftp, Trouble> {
