@@ -40,6 +40,7 @@ mod support {
     mod scan_test;
     pub(crate) mod server;
     mod server_test;
+    pub(crate) mod storage;
     pub(crate) mod tree;
     pub(crate) mod world;
 }

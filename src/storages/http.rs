@@ -1,6 +1,6 @@
 //! What the storages that speak HTTP share: the client, and what an answer means.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::{Client, Proxy, Response, StatusCode};
@@ -88,23 +88,6 @@ pub(super) async fn excerpt(mut response: Response) -> String {
     text.truncate(EXCERPT);
     let text = String::from_utf8_lossy(&text);
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Tells whether a CA file or a proxy of the config could ever work.
-pub(super) fn wrong_way(ca_file: Option<&Path>, proxy: Option<&str>) -> Vec<crate::base::Wrong> {
-    let mut wrong = Vec::new();
-    if ca_file.is_some_and(|path| !path.is_absolute()) {
-        let message = "`ca_file` must be an absolute path";
-        wrong.push(crate::base::Wrong::new("ca_file", message));
-    }
-    if let Some(proxy) = proxy
-        && proxy != crate::base::PENDING
-        && Proxy::all(proxy).is_err()
-    {
-        let message = "`proxy` must be a URL, such as http://proxy.example:3128";
-        wrong.push(crate::base::Wrong::new("proxy", message));
-    }
-    wrong
 }
 
 const CONNECT: Duration = Duration::from_secs(30);

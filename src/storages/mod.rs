@@ -4,16 +4,19 @@
 //! other rooms. Every storage and every layer keeps the promises of `contract.rs`. A new kind is
 //! its file with its `Config`, and four lines here: `mod`, variant, row and arm.
 
+mod checks;
 /// What every storage and every layer promises, as a list that can be run.
 pub mod contract;
 /// A folder behind an FTP server.
 pub mod ftp;
 mod http;
+mod idle;
 /// What can be put around any storage.
 pub mod layers;
 /// A folder of this machine.
 pub mod local;
 mod memory;
+mod names;
 /// An export of an NFS server.
 pub mod nfs;
 /// A bucket of an S3 service.
@@ -25,6 +28,7 @@ pub mod smb;
 /// A container of an OpenStack Swift service.
 pub mod swift;
 mod tls;
+mod unique;
 /// A folder behind a WebDAV server.
 pub mod webdav;
 

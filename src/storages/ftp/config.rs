@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::base::{PENDING, Secret, Wrong};
 use crate::storages::ftp::Ftp;
-use crate::storages::{Section, Setting, Storage, http};
+use crate::storages::{Section, Setting, Storage, checks};
 
 /// The keys of a `ftp` storage.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -91,7 +91,7 @@ impl Config {
             _ if host.contains(['/', '@']) => {
                 Some("`host` must be the name or address of the server alone, not a URL")
             }
-            _ if host.contains(|ch: char| ch.is_whitespace() || ch.is_control()) => {
+            _ if checks::is_odd_host(host, "") => {
                 Some("`host` must be the name or address of the server, without spaces")
             }
             _ => None,
@@ -133,9 +133,7 @@ impl Section for Config {
     fn problems(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         wrong.extend(self.wrong_host().map(|message| Wrong::new("host", message)));
-        if self.port == Some(0) {
-            wrong.push(Wrong::new("port", "`port` must be between 1 and 65535"));
-        }
+        wrong.extend(checks::port("port", self.port));
         wrong.extend(self.wrong_login());
         wrong.extend(self.wrong_folder().map(|message| Wrong::new("backup_dir", message)));
         if self.ca_file.is_some() && self.tls == Tls::No {
@@ -143,7 +141,7 @@ impl Section for Config {
                            no TLS is spoken";
             wrong.push(Wrong::new("ca_file", message));
         }
-        wrong.extend(http::wrong_way(self.ca_file.as_deref(), None));
+        wrong.extend(checks::ca_file(self.ca_file.as_deref()));
         wrong
     }
 
@@ -155,8 +153,7 @@ impl Section for Config {
         };
         let user = self.user.as_deref().map(|user| utf8_percent_encode(user, ODD).to_string());
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-        let host = &self.host;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let host = checks::in_url(&self.host);
         let port = Some(self.port()).filter(|port| *port != usual);
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let folder = self.folder();

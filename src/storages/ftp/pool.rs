@@ -1,7 +1,7 @@
 //! Connections that are kept for the next call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use crate::storages::ftp::dial::Way;
 use crate::storages::ftp::errors::Trouble;
 use crate::storages::ftp::session::Session;
+use crate::storages::idle::Idle;
 
 /// Connections to one server, made when they are needed.
 ///
@@ -18,7 +19,7 @@ use crate::storages::ftp::session::Session;
 /// for one of ours.
 pub(super) struct Pool {
     way: Arc<Way>,
-    idle: Mutex<Vec<Session>>,
+    idle: Idle<Session>,
     open: Arc<Open>,
 }
 
@@ -47,14 +48,18 @@ impl Drop for Counted {
 
 impl Pool {
     pub(super) fn new(way: Way) -> Self {
-        Self { way: Arc::new(way), idle: Mutex::default(), open: Arc::default() }
+        Self {
+            way: Arc::new(way),
+            idle: Idle::new(usize::MAX, Duration::MAX),
+            open: Arc::default(),
+        }
     }
 
     /// Gives a connection that works, an idle one or a new one.
     pub(super) async fn take(&self) -> Result<Session, Trouble> {
         let begun = Instant::now();
         loop {
-            while let Some(mut session) = self.pop() {
+            while let Some(mut session) = self.idle.take() {
                 if session.is_alive().await {
                     return Ok(session);
                 }
@@ -79,12 +84,8 @@ impl Pool {
     /// Takes back a connection on which nothing is due.
     pub(super) fn give(&self, mut session: Session) {
         session.touch();
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        self.idle.keep(session);
         self.open.freed.notify_one();
-    }
-
-    fn pop(&self) -> Option<Session> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     fn others(&self) -> usize {

@@ -3,9 +3,7 @@
 //! The answer to the transfer decides whether it succeeded. A connection that breaks is made again,
 //! and the upload goes on where the server's file ends, as long as what follows is still held.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
@@ -18,6 +16,8 @@ use crate::storages::ftp::errors::Trouble;
 use crate::storages::ftp::held::Held;
 use crate::storages::ftp::session::{Ask, Refusal, Session, Transfer};
 use crate::storages::ftp::tidy::Leftover;
+use crate::storages::layers::pause;
+use crate::storages::unique::unique;
 use crate::storages::{Kind, Object};
 use crate::stream::{self, ByteStream};
 
@@ -66,8 +66,7 @@ struct Line {
 
 impl<'a> Upload<'a> {
     async fn start(shared: &'a Arc<Shared>, key: &'a Key) -> Result<Self, Trouble> {
-        let unique = format!("{:016x}", RandomState::new().hash_one(key));
-        let partial = key.partial(&unique);
+        let partial = key.partial(&unique());
         let session = shared.pool.take().await?;
         let leftover = Leftover::new(shared, &partial);
         let mut upload = Self {
@@ -175,7 +174,7 @@ impl<'a> Upload<'a> {
     }
 
     async fn pause(&mut self) {
-        sleep(FIRST_PAUSE.saturating_mul(1 << self.broken.min(6))).await;
+        sleep(pause(self.broken)).await;
         self.broken += 1;
     }
 
@@ -268,8 +267,7 @@ impl<'a> Upload<'a> {
         path: &str,
         target: &str,
     ) -> Result<(), Refusal> {
-        let unique = format!("{:016x}", RandomState::new().hash_one(target));
-        let aside = self.shared.path(session, &self.key.partial(&unique));
+        let aside = self.shared.path(session, &self.key.partial(&unique()));
         session.rename(target, &aside).await?;
         match session.rename(path, target).await {
             Ok(()) => session.remove(&aside).await,
@@ -315,4 +313,3 @@ fn not_connected() -> Trouble {
 
 const PIECE: usize = 64 * KIB;
 const ATTEMPTS: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(300);

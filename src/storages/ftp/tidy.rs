@@ -12,6 +12,7 @@ use crate::base::Key;
 use crate::storages::ftp::Shared;
 use crate::storages::ftp::errors::Trouble;
 use crate::storages::ftp::session::{Refusal, Session, join};
+use crate::storages::names::upwards;
 
 /// Removes the file of `key`, then its folders as far up as they are empty.
 pub(super) async fn delete(shared: &Shared, key: &Key) -> Result<(), Trouble> {
@@ -39,15 +40,11 @@ async fn remove(shared: &Shared, session: &mut Session, key: &Key) -> Result<boo
 /// Removes `folder` and those above it as far up as they are empty.
 ///
 /// The server refuses to remove a folder that is not empty, so a put at the same time is safe.
-async fn remove_empty(
-    shared: &Shared,
-    session: &mut Session,
-    mut folder: &str,
-) -> Result<(), Trouble> {
-    while !folder.is_empty() {
+async fn remove_empty(shared: &Shared, session: &mut Session, folder: &str) -> Result<(), Trouble> {
+    for folder in upwards(folder) {
         let path = join(&session.absolute(&shared.folder), folder);
         match session.remove_folder(&path).await {
-            Ok(()) => folder = folder.rsplit_once('/').map_or("", |(above, _)| above),
+            Ok(()) => (),
             Err(Refusal::Refused(_)) => return Ok(()),
             Err(Refusal::Broken(trouble)) => return Err(trouble),
         }

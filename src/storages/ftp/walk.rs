@@ -6,21 +6,18 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::base::Key;
-use crate::storages::Object;
 use crate::storages::ftp::Shared;
 use crate::storages::ftp::errors::{Reply, Trouble};
 use crate::storages::ftp::listing::{Entry, What};
 use crate::storages::ftp::session::{Refusal, Session, join};
+use crate::storages::{Object, names};
 
 /// The objects of a listing.
 pub(super) type Listing = BoxStream<'static, Result<Object, Trouble>>;
 
 /// Gives every object whose key begins with `prefix`.
 pub(super) fn list(shared: &Arc<Shared>, prefix: &str) -> Listing {
-    let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-    if prefix.contains('/') && Key::new(folder).is_err() {
-        return stream::empty().boxed();
-    }
+    let Some((folder, name)) = names::first_folder(prefix) else { return stream::empty().boxed() };
     let walk = Walk {
         shared: Arc::clone(shared),
         session: None,
@@ -75,7 +72,7 @@ impl Walk {
         for Entry { name, what } in
             entries(session, &path).await?.into_iter().filter(|entry| entry.name.starts_with(&name))
         {
-            let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+            let key = names::join(folder, &name);
             match what {
                 What::Folder => self.folders.push(key),
                 What::File { bytes, modified } => {

@@ -11,6 +11,6 @@ mod timeout;
 
 pub use flaky::{Call, Fault, Flaky};
 pub use prefix::Prefix;
-pub use retry::{Retry, step};
+pub use retry::{Retry, pause, step};
 pub use throttle::Throttle;
 pub use timeout::Timeout;

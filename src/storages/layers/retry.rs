@@ -1,6 +1,5 @@
 //! Calls once more what may succeed later.
 
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::sleep;
 use tracing::info;
 
 use crate::base::{Key, chain};
+use crate::storages::unique::random;
 use crate::storages::{Kind, Object, ObjectStream, Result, Storage};
 use crate::stream::ByteStream;
 
@@ -34,8 +34,7 @@ impl<S: Storage> Retry<S> {
 
 /// Runs `call` until it succeeds, fails for good, or has failed `retries + 1` times.
 ///
-/// Units: pauses of 0.5 s, 1 s, 2 s … 30 s, each shortened by up to a half so that many clients
-/// do not come back at once.
+/// Units: the pauses in between are those of [`pause`].
 pub async fn step<T, F: Future<Output = Result<T>>>(
     retries: u32,
     mut call: impl FnMut() -> F,
@@ -117,10 +116,13 @@ impl Untouched {
     }
 }
 
-fn pause(failed: u32) -> Duration {
+/// Says how long to wait before the next try, when so many have failed before the last one.
+///
+/// Units: 0.5 s, 1 s, 2 s … 30 s, each shortened by up to a half so that many clients do not come
+/// back at once.
+pub fn pause(failed: u32) -> Duration {
     let longest = FIRST.saturating_mul(1 << failed.min(16)).min(LONGEST);
-    // A hasher with random keys is the random number that the standard library has.
-    let random = RandomState::new().hash_one(failed) as f64 / u64::MAX as f64;
+    let random = random() as f64 / u64::MAX as f64;
     longest.mul_f64(0.5 + random / 2.0)
 }
 

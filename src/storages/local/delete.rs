@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use crate::base::Key;
 use crate::storages::local::errors::Trouble;
 use crate::storages::local::folder::{Root, sync};
+use crate::storages::names::{split, upwards};
 
 /// Removes the file of `key`, then its folders as far up as they are empty.
 pub(super) fn delete(root: &Root, key: &Key) -> Result<(), Trouble> {
@@ -24,12 +25,12 @@ pub(super) fn delete(root: &Root, key: &Key) -> Result<(), Trouble> {
 /// Removes `folder` and those above it as far up as they are empty.
 ///
 /// The system refuses to remove a folder that is not empty, so a put at the same time is safe.
-pub(super) fn remove_empty(root: &Root, mut folder: &str) {
-    while !folder.is_empty() {
-        let (above, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+pub(super) fn remove_empty(root: &Root, folder: &str) {
+    for folder in upwards(folder) {
+        let (above, name) = split(folder);
         let Ok(Some(parent)) = root.folder(above) else { return };
         match unlinkat(&parent, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => folder = above,
+            Ok(()) | Err(Errno::NOENT) => (),
             Err(_) => return,
         }
     }

@@ -14,7 +14,7 @@ use crate::base::Key;
 use crate::storages::local::errors::Trouble;
 use crate::storages::local::folder::Root;
 use crate::storages::local::read::{describe, is_file};
-use crate::storages::{Kind, Object};
+use crate::storages::{Kind, Object, names};
 
 type Found = Result<Object, Trouble>;
 
@@ -50,10 +50,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn all(&self, prefix: &str) -> Result<(), Trouble> {
-        let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-        if prefix.contains('/') && Key::new(folder).is_err() {
-            return Ok(());
-        }
+        let Some((folder, name)) = names::first_folder(prefix) else { return Ok(()) };
         match self.root.folder(folder)? {
             Some(opened) => self.folder(opened, folder, name),
             None => Ok(()),
@@ -79,7 +76,7 @@ impl Walk<'_> {
                     continue;
                 }
             };
-            let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let key = names::join(folder, name);
             match entry.file_type() {
                 FileType::Directory => inner.push(key),
                 FileType::RegularFile | FileType::Unknown => {
@@ -88,8 +85,8 @@ impl Walk<'_> {
                 _ => (),
             }
         }
-        for folder in inner.into_iter().filter(|folder| folder != LOST_AND_FOUND) {
-            let (_, name) = folder.rsplit_once('/').unwrap_or(("", &folder));
+        for folder in inner.into_iter().filter(|folder| folder != names::LOST_AND_FOUND) {
+            let (_, name) = names::split(&folder);
             match openat(&opened, name, INNER, Mode::empty()) {
                 Ok(opened) => self.folder(opened, &folder, "")?,
                 // Removed, or replaced by something else, since we read its name.
@@ -124,9 +121,6 @@ impl Walk<'_> {
         Ok(())
     }
 }
-
-/// What a file system keeps for itself at its top, closed to everybody but root.
-const LOST_AND_FOUND: &str = "lost+found";
 
 const INNER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
@@ -17,6 +17,7 @@ use crate::storages::local::delete::remove_empty;
 use crate::storages::local::errors::Trouble;
 use crate::storages::local::folder::{Root, sync};
 use crate::storages::local::read::describe;
+use crate::storages::unique::unique;
 use crate::storages::{Kind, Object};
 use crate::stream::{ByteStream, Error, Feeder};
 
@@ -122,12 +123,10 @@ struct Partial {
 
 impl Partial {
     fn create(root: &Root, key: &Key) -> Result<Self, Trouble> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = root.path.join(key.as_str());
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let partial = key.partial(&format!("{}-{number}", std::process::id()));
+            let partial = key.partial(&unique());
             let name = partial.name().to_owned();
             let folder = root.make_folder(key.folder())?;
             match openat(&folder, name.as_str(), flags, Mode::RUSR | Mode::WUSR) {
@@ -135,7 +134,7 @@ impl Partial {
                     let (file, key) = (file.into(), key.clone());
                     return Ok(Self { folder, file, key, name, path, committed: false });
                 }
-                // A delete removed the empty folder, or an old run left this very name.
+                // A delete removed the empty folder, or the name is taken.
                 Err(Errno::NOENT | Errno::EXIST) => (),
                 Err(error) => return Err(Trouble::io(&path, error)),
             }

@@ -124,21 +124,21 @@ impl Call {
         let mounted = self.mounted().await?;
         let _turn = self.server.turns.acquire().await.expect("the semaphore is never closed");
         loop {
-            let (mut client, waited) = match self.server.take_idle() {
+            let (mut client, waited) = match self.server.idle.take() {
                 Some(client) => (client, true),
                 None => (self.dial(&mounted).await?, false),
             };
             let asked = client.call(PROGRAM, VERSION, R::PROCEDURE as u32, request);
             match timeout(self.server.patience, asked).await {
                 Ok(Ok(answer)) => {
-                    self.server.keep(client);
+                    self.server.idle.keep(client);
                     return Ok(answer);
                 }
                 // It ended while it waited, and so did the others.
-                Ok(Err(RpcError::Io(_))) if waited => self.server.hang_up(),
+                Ok(Err(RpcError::Io(_))) if waited => self.server.idle.hang_up(),
                 Ok(Err(error)) => return Err(self.unanswered(&error, &self.server.way.host)),
                 Err(_) => {
-                    self.server.hang_up();
+                    self.server.idle.hang_up();
                     return Err(self.silent(&self.server.way.host));
                 }
             }

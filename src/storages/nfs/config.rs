@@ -9,7 +9,7 @@ use crate::base::{PENDING, Wrong};
 use crate::storages::nfs::Nfs;
 use crate::storages::nfs::options;
 use crate::storages::nfs::server::{Server, Way};
-use crate::storages::{Section, Setting, Storage};
+use crate::storages::{Section, Setting, Storage, checks};
 
 /// The keys of an `nfs` storage.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -96,9 +96,7 @@ impl Config {
     fn wrong_numbers(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
         for (key, port) in [("port", self.port), ("mount_port", self.mount_port)] {
-            if port == Some(0) {
-                wrong.push(Wrong::new(key, format!("`{key}` must be between 1 and 65535")));
-            }
+            wrong.extend(checks::port(key, port));
         }
         if !(1..=MOST_CONNECTIONS).contains(&self.connections.unwrap_or(CONNECTIONS)) {
             let message = format!("`connections` must be between 1 and {MOST_CONNECTIONS}");
@@ -116,8 +114,7 @@ impl Config {
             let message = format!("{message}: the part `/{path}` belongs into `export`");
             return Some(Wrong::new("host", message));
         }
-        let odd = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || byte == b'/';
-        let bad = host.is_empty() || host.bytes().any(odd);
+        let bad = host.is_empty() || checks::is_odd_host(host, "");
         bad.then(|| Wrong::new("host", message))
     }
 }
@@ -135,7 +132,7 @@ impl Section for Config {
 
     fn location(&self) -> String {
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("nfs://{}{port}{}", self.host, plain(&self.backup_dir))
+        format!("nfs://{}{port}{}", checks::in_url(&self.host), plain(&self.backup_dir))
     }
 
     fn address(&self) -> Vec<String> {
@@ -257,6 +254,8 @@ mod tests {
         let other = Config { host: "NAS".to_owned(), port: Some(2049), ..other };
         assert_eq!(one.address(), other.address());
         assert_eq!(one.location(), "nfs://nas/vol/web");
+        let numbered = Config { host: "fe80::1".to_owned(), ..one.clone() };
+        assert_eq!(numbered.location(), "nfs://[fe80::1]/vol/web");
         assert_eq!((one.way().below, other.way().below), ("web".to_owned(), String::new()));
     }
 }

@@ -5,6 +5,7 @@ use nfs3_client::nfs3_types::nfs3::{
 };
 
 use crate::storages::Kind;
+use crate::storages::names::{split, upwards};
 use crate::storages::nfs::call::{Call, entry};
 use crate::storages::nfs::errors::{IN_THE_WAY, Trouble};
 
@@ -53,15 +54,11 @@ impl Call {
     /// The server refuses to remove a folder that is not empty, so a put at the same time is
     /// safe. What goes wrong here costs an empty folder at most.
     pub(super) async fn remove_empty(&self, folder: &str, handles: &[nfs_fh3]) {
-        let mut folder = folder;
-        let mut above = handles.iter().rev().skip(1);
-        while !folder.is_empty()
-            && let Some(parent) = above.next()
-        {
-            let (rest, name) = folder.rsplit_once('/').unwrap_or(("", folder));
-            let request = RMDIR3args { object: entry(parent, name) };
+        for (folder, above) in upwards(folder).zip(handles.iter().rev().skip(1)) {
+            let (_, name) = split(folder);
+            let request = RMDIR3args { object: entry(above, name) };
             match self.ask(&request).await {
-                Ok(Ok(_) | Err(nfsstat3::NFS3ERR_NOENT)) => folder = rest,
+                Ok(Ok(_) | Err(nfsstat3::NFS3ERR_NOENT)) => (),
                 _ => return,
             }
         }

@@ -12,7 +12,7 @@ use crate::base::Key;
 use crate::storages::nfs::call::{Answer, Call, Found};
 use crate::storages::nfs::errors::Trouble;
 use crate::storages::nfs::read::describe;
-use crate::storages::{Object, ObjectStream, Result};
+use crate::storages::{Object, ObjectStream, Result, names};
 
 /// Gives every object whose key begins with `prefix`.
 pub(super) fn list<'a>(call: Call, prefix: &'a str) -> ObjectStream<'a> {
@@ -61,10 +61,13 @@ struct Page {
 
 impl Walk {
     async fn start(call: Call, prefix: &str) -> Result<Self> {
-        let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-        let impossible = prefix.contains('/') && Key::new(folder).is_err();
-        let handle = if impossible { None } else { call.steady(|| call.folder(folder)).await? };
-        let reading = handle.map(|handle| Reading::of(folder.to_owned(), handle, name));
+        let reading = match names::first_folder(prefix) {
+            Some((folder, name)) => {
+                let handle = call.steady(|| call.folder(folder)).await?;
+                handle.map(|handle| Reading::of(folder.to_owned(), handle, name))
+            }
+            None => None,
+        };
         Ok(Self { call, ready: VecDeque::new(), reading, folders: Vec::new(), plus: true })
     }
 
@@ -112,10 +115,7 @@ impl Walk {
         if matches!(name, "." | "..") || !name.starts_with(&reading.prefix) {
             return Ok(());
         }
-        let path = match reading.folder.as_str() {
-            "" => name.to_owned(),
-            folder => format!("{folder}/{name}"),
-        };
+        let path = names::join(&reading.folder, name);
         let found = match entry.found {
             Some(found) => Some(found),
             // Nothing when it was removed since we read its name.
@@ -212,7 +212,7 @@ fn found(handle: Nfs3Option<nfs_fh3>, facts: Nfs3Option<fattr3>) -> Option<Found
 }
 
 /// Folders that a server keeps for itself at the top of an export.
-const OF_THE_SERVER: &[&str] = &["lost+found", ".snapshot"];
+const OF_THE_SERVER: &[&str] = &[names::LOST_AND_FOUND, ".snapshot"];
 
 /// What names alone, and names with all they stand for, may take in one answer.
 const NAMES_BYTES: u32 = 16 << 10;

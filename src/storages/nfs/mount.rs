@@ -58,7 +58,7 @@ async fn mount_at(call: &Call, host: SocketAddr) -> Result<Mounted> {
         Ok(Nfs3Result::Err((status, _))) => return Err(call.refused(status)),
         Err(error) => return Err(call.unanswered(&error, &way.host)),
     };
-    call.server.keep(client);
+    call.server.idle.keep(client);
     let bytes = |most: u32| (most as usize).clamp(4 * KIB, MIB);
     let (read_bytes, write_bytes) = (bytes(info.rtmax), bytes(info.wtmax));
     Ok(Mounted { address: at(port), root, read_bytes, write_bytes })

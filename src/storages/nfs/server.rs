@@ -8,9 +8,9 @@ use nfs3_client::nfs3_types::nfs3::nfs_fh3;
 use nfs3_client::nfs3_types::rpc::{auth_unix, opaque_auth};
 use nfs3_client::nfs3_types::xdr_codec::Opaque;
 use tokio::sync::{OnceCell, Semaphore};
-use tokio::time::Instant;
 
 use crate::storages::Setting;
+use crate::storages::idle::Idle;
 use crate::storages::nfs::wire::Client;
 
 /// What the config says, defaults filled in.
@@ -71,7 +71,7 @@ pub(super) struct Server {
     /// Whether to connect from ports below 1024, which servers demand by default.
     pub(super) privileged: bool,
     pub(super) turns: Semaphore,
-    idle: Mutex<Vec<(Client, Instant)>>,
+    pub(super) idle: Idle<Client>,
     mounted: Mutex<Arc<OnceCell<Mounted>>>,
 }
 
@@ -84,8 +84,8 @@ impl Server {
             patience: setting.timeout.map_or(LONGEST, |timeout| (timeout / 2).min(LONGEST)),
             privileged: rustix::process::geteuid().is_root(),
             turns: Semaphore::new(way.connections),
+            idle: Idle::new(way.connections, LONG_SILENCE),
             way,
-            idle: Mutex::default(),
             mounted: Mutex::default(),
         }
     }
@@ -98,25 +98,7 @@ impl Server {
     /// Lets the next call mount anew.
     pub(super) fn forget_mount(&self) {
         *lock(&self.mounted) = Arc::default();
-        self.hang_up();
-    }
-
-    /// Returns a connection that waits for work. One that waited long is not trusted: a server
-    /// or a firewall may have forgotten it without a word.
-    pub(super) fn take_idle(&self) -> Option<Client> {
-        let mut idle = lock(&self.idle);
-        idle.retain(|(_, since)| since.elapsed() < LONG_SILENCE);
-        idle.pop().map(|(client, _)| client)
-    }
-
-    /// Keeps a connection whose last call was answered.
-    pub(super) fn keep(&self, client: Client) {
-        lock(&self.idle).push((client, Instant::now()));
-    }
-
-    /// Ends all connections that wait for work.
-    pub(super) fn hang_up(&self) {
-        lock(&self.idle).clear();
+        self.idle.hang_up();
     }
 }
 

@@ -1,6 +1,5 @@
 //! The TCP connection below the calls.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -11,6 +10,8 @@ use nfs3_client::rpc::RpcClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+
+use crate::storages::unique::random;
 
 /// Makes calls, one at a time.
 pub(super) type Client = RpcClient<Wire>;
@@ -58,8 +59,7 @@ pub(super) async fn dial(address: SocketAddr, privileged: bool) -> io::Result<Wi
 /// Returns `None` when the system gives us no such port.
 async fn dial_privileged(address: SocketAddr) -> io::Result<Option<TcpStream>> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // A hasher with random keys is the random number that the standard library has.
-    let start = RandomState::new().hash_one(()) as u16;
+    let start = random() as u16;
     for _ in 0..ATTEMPTS {
         let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = LOWEST + number % (HIGHEST - LOWEST + 1);

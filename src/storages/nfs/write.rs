@@ -1,8 +1,5 @@
 //! A put: a temporary file beside the target, flushed, then renamed.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nfs3_client::nfs3_types::nfs3::{
@@ -18,6 +15,7 @@ use crate::storages::nfs::call::{Call, entry};
 use crate::storages::nfs::errors::Trouble;
 use crate::storages::nfs::read::describe;
 use crate::storages::nfs::upload::Upload;
+use crate::storages::unique::unique;
 use crate::storages::{Kind, Object, Result};
 use crate::stream::ByteStream;
 
@@ -136,13 +134,6 @@ async fn create(
         Err(nfsstat3::NFS3ERR_NOENT) => Err(Trouble::Stale),
         Err(status) => Err(call.judge(status)),
     }
-}
-
-/// Makes a name that no other process of any host makes.
-fn unique() -> String {
-    static OURS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("{:016x}-{}", *OURS, NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// How long a put that failed tries to remove what it left.

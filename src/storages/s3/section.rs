@@ -9,13 +9,12 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use crate::base::{Key, MIB, PENDING, Secret, Wrong};
-use crate::storages::http::wrong_way;
 use crate::storages::s3::S3;
 use crate::storages::s3::bucket::Bucket;
 use crate::storages::s3::client::Target;
 use crate::storages::s3::credentials::Keys;
 use crate::storages::s3::options::Options;
-use crate::storages::{Section, Setting, Storage};
+use crate::storages::{Section, Setting, Storage, checks};
 
 /// The keys of an `s3` storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -224,7 +223,8 @@ impl Section for Config {
         wrong.extend(self.wrong_keys());
         wrong.extend(self.wrong_options());
         let proxy = self.proxy.as_ref().map(Secret::reveal);
-        wrong.extend(wrong_way(self.ca_file.as_deref(), proxy));
+        wrong.extend(checks::ca_file(self.ca_file.as_deref()));
+        wrong.extend(checks::proxy(proxy));
         wrong
     }
 

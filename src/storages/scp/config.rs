@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::base::{PENDING, Secret, Wrong};
 use crate::storages::scp::Scp;
 use crate::storages::scp::host_key::Pin;
-use crate::storages::{Section, Setting, Storage};
+use crate::storages::{Section, Setting, Storage, checks};
 
 /// The keys of a `scp` storage. `sftp` and `ssh` are other words for it: all three speak SFTP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -78,14 +78,11 @@ impl Config {
     }
 
     fn host_problems(&self, wrong: &mut Vec<Wrong>) {
-        let odd = |ch: char| ch.is_whitespace() || ch.is_control() || "/@,;'\"[]*?!".contains(ch);
-        if self.host != PENDING && self.host.contains(odd) {
+        if checks::is_odd_host(&self.host, "@,;'\"[]*?!") {
             let message = "`host` must be a name or an address alone, without user, port or path";
             wrong.push(Wrong::new("host", message));
         }
-        if self.port == Some(0) {
-            wrong.push(Wrong::new("port", "`port` must lie between 1 and 65535"));
-        }
+        wrong.extend(checks::port("port", self.port));
         if let Some(text) = &self.host_key
             && text != PENDING
             && let Err(problem) = Pin::parse(text)
@@ -135,10 +132,7 @@ impl Section for Config {
     }
 
     fn location(&self) -> String {
-        let host = match self.host.contains(':') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
-        };
+        let host = checks::in_url(&self.host);
         let port = self.port.filter(|port| *port != 22).map(|port| format!(":{port}"));
         let folder = self.folder();
         let slash = if folder.starts_with('/') { "" } else { "/~/" };

@@ -2,6 +2,7 @@
 
 use crate::base::Key;
 use crate::storages::Kind;
+use crate::storages::names::upwards;
 use crate::storages::scp::errors::Trouble;
 use crate::storages::scp::host::Host;
 use crate::storages::scp::sftp::{Fault, Sftp, code};
@@ -67,13 +68,12 @@ pub(super) fn delete(sftp: &mut Sftp, host: &Host, key: &Key) -> Result<(), Trou
 ///
 /// A server refuses to remove a folder that is not empty, so a put at the same time is safe.
 pub(super) fn remove_empty(sftp: &mut Sftp, host: &Host, folder: &str) -> Result<(), Trouble> {
-    let mut folder = Some(folder).filter(|folder| !folder.is_empty());
-    while let Some(name) = folder {
-        match sftp.remove_folder(&host.path(name)) {
-            Ok(()) => folder = above(name),
-            Err(fault) if fault.is_missing() => folder = above(name),
+    for folder in upwards(folder) {
+        match sftp.remove_folder(&host.path(folder)) {
+            Ok(()) => (),
+            Err(fault) if fault.is_missing() => (),
             Err(Fault::Said(_)) => return Ok(()),
-            Err(fault) => return Err(fault.about(name, "delete folders")),
+            Err(fault) => return Err(fault.about(folder, "delete folders")),
         }
     }
     Ok(())

@@ -1,15 +1,14 @@
 //! One server as everybody shares it: its connections, and what must still be cleaned up there.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::debug;
 
 use crate::base::chain;
 use crate::storages::Setting;
+use crate::storages::idle::Idle;
 use crate::storages::scp::config::Config;
 use crate::storages::scp::dial::dial;
 use crate::storages::scp::errors::Trouble;
@@ -24,7 +23,7 @@ pub(super) struct Host {
     config: Config,
     folder: String,
     patience: Duration,
-    idle: Mutex<Vec<(Instant, Sftp)>>,
+    idle: Idle<Sftp>,
     dialling: [Mutex<()>; DIALLING],
     /// Temporary files that could not be removed when their put failed.
     leftovers: Mutex<Vec<String>>,
@@ -38,7 +37,7 @@ impl Host {
             folder: config.folder(),
             config: config.clone(),
             patience: setting.timeout.unwrap_or(Duration::MAX),
-            idle: Mutex::default(),
+            idle: Idle::new(IDLE, IDLE_FOR),
             dialling: Default::default(),
             leftovers: Mutex::default(),
         }
@@ -74,12 +73,12 @@ impl Host {
         mut call: impl FnMut(&mut Sftp) -> Result<T, Trouble>,
     ) -> Result<(Sftp, T), Trouble> {
         let watch = Watch { gate: gate.clone(), patience: self.patience };
-        if let Some(mut sftp) = self.take() {
+        if let Some(mut sftp) = self.idle.take() {
             sftp.watched_by(watch.clone());
             match call(&mut sftp) {
                 Err(trouble) if trouble.lost && !gate.is_given_up() => {
                     debug!(storage = %self.name, error = %chain(&trouble), "dialling anew");
-                    locked(&self.idle).clear();
+                    self.idle.hang_up();
                 }
                 Err(trouble) => {
                     self.give_back(sftp);
@@ -102,9 +101,8 @@ impl Host {
 
     /// Keeps a connection for others, unless an answer is still due on it.
     pub(super) fn give_back(&self, sftp: Sftp) {
-        let mut idle = locked(&self.idle);
-        if sftp.is_idle() && idle.len() < IDLE {
-            idle.push((Instant::now(), sftp));
+        if sftp.is_idle() {
+            self.idle.keep(sftp);
         }
     }
 
@@ -123,13 +121,6 @@ impl Host {
                 _ => (),
             }
         }
-    }
-
-    /// Takes a connection that was used a moment ago.
-    fn take(&self) -> Option<Sftp> {
-        let mut idle = locked(&self.idle);
-        idle.retain(|(since, _)| since.elapsed() < IDLE_FOR);
-        idle.pop().map(|(_, sftp)| sftp)
     }
 
     fn dial(&self, watch: &Watch) -> Result<Sftp, Trouble> {
@@ -153,15 +144,6 @@ impl Host {
 /// Nobody waits for a tidying up, so it has its own, short, patience.
 pub(super) fn tidying() -> Watch {
     Watch { gate: Arc::default(), patience: TIDYING }
-}
-
-/// Returns a word that no other put uses, on this machine or on another.
-pub(super) fn unique() -> String {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // A hasher with random keys is the random number that the standard library has.
-    let random = RandomState::new().hash_one(number) as u32;
-    format!("{}-{number}-{random:08x}", std::process::id())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

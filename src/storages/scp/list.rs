@@ -13,7 +13,7 @@ use crate::storages::scp::gate::Waiting;
 use crate::storages::scp::host::Host;
 use crate::storages::scp::read::describe;
 use crate::storages::scp::sftp::{Entry, Handle, Sftp};
-use crate::storages::{Kind, Object};
+use crate::storages::{Kind, Object, names};
 
 type Found = Result<Object, Trouble>;
 
@@ -23,10 +23,7 @@ pub(super) fn start(host: Arc<Host>, prefix: String) -> BoxStream<'static, Found
     let waiting = Waiting::default();
     let gate = waiting.0.clone();
     let thread = spawn_blocking(move || {
-        let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", &prefix));
-        if prefix.contains('/') && Key::new(folder).is_err() {
-            return Ok(());
-        }
+        let Some((folder, name)) = names::first_folder(&prefix) else { return Ok(()) };
         let first = |sftp: &mut Sftp| open(sftp, &host.path(folder));
         let (mut sftp, opened) = host.lease(&gate, first)?;
         let mut walk = Walk { host: &host, sender: &sender, sftp: &mut sftp };
@@ -137,9 +134,9 @@ impl Walk<'_> {
         if name == "." || name == ".." || !name.starts_with(prefix) {
             return;
         }
-        let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        let key = names::join(folder, name);
         if entry.attributes.is_folder() {
-            if key != LOST_AND_FOUND {
+            if key != names::LOST_AND_FOUND {
                 inner.push(key);
             }
         } else if entry.attributes.is_file()
@@ -150,6 +147,3 @@ impl Walk<'_> {
         }
     }
 }
-
-/// What a file system keeps for itself at its top, closed to everybody but root.
-const LOST_AND_FOUND: &str = "lost+found";

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,6 +11,7 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::base::{Key, MIB, chain};
+use crate::storages::layers::pause;
 use crate::storages::scp::errors::Trouble;
 use crate::storages::scp::gate::{Gate, Waiting};
 use crate::storages::scp::host::Host;
@@ -83,7 +83,8 @@ impl Opened {
                     if trouble.lost && failed < self.host.retries && !gate.is_given_up() =>
                 {
                     info!(error = %chain(&trouble), "reading on over a new connection");
-                    std::thread::sleep(PAUSE * failed);
+                    // The first time at once: most often it was only this connection.
+                    std::thread::sleep(failed.checked_sub(1).map(pause).unwrap_or_default());
                     self.sftp = None;
                     failed += 1;
                 }
@@ -230,8 +231,6 @@ const READ: &str = "read this file";
 const SHORT: u64 = 256 << 10;
 /// Bytes that were asked for and have not come: as much as the window of the connection holds.
 const AHEAD: u64 = 4 * MIB as u64;
-/// Between two attempts to read on.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Tells size and time of the file of `key`.
 pub(super) fn stat(sftp: &mut Sftp, host: &Host, key: &Key) -> Result<Option<Object>, Trouble> {

@@ -13,8 +13,9 @@ use crate::base::{Key, MIB};
 use crate::storages::scp::errors::Trouble;
 use crate::storages::scp::folder::{about_write, above, make, remove_empty};
 use crate::storages::scp::gate::{Gate, Waiting};
-use crate::storages::scp::host::{Host, tidying, unique};
+use crate::storages::scp::host::{Host, tidying};
 use crate::storages::scp::sftp::{Handle, Sftp, code};
+use crate::storages::unique::unique;
 use crate::storages::{Kind, Object};
 use crate::stream::{ByteStream, Error, Feeder};
 

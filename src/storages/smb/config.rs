@@ -8,7 +8,7 @@ use sspi::Username;
 
 use crate::base::{PENDING, Secret, Wrong};
 use crate::storages::smb::{Smb, names};
-use crate::storages::{Section, Setting, Storage};
+use crate::storages::{Section, Setting, Storage, checks};
 
 /// The keys of an `smb` storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -85,20 +85,13 @@ impl Config {
 impl Section for Config {
     fn problems(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
-        if self.host != PENDING {
-            if self.host.is_empty() {
-                wrong.push(Wrong::new("host", "`host` is missing"));
-            } else if self.host.contains(['/', '\\', '@'])
-                || self.host.contains(char::is_whitespace)
-            {
-                let message =
-                    "`host` must be a name or an address alone; the share goes to `share`";
-                wrong.push(Wrong::new("host", message));
-            }
+        if self.host.is_empty() {
+            wrong.push(Wrong::new("host", "`host` is missing"));
+        } else if checks::is_odd_host(&self.host, "\\@") {
+            let message = "`host` must be a name or an address alone; the share goes to `share`";
+            wrong.push(Wrong::new("host", message));
         }
-        if self.port == Some(0) {
-            wrong.push(Wrong::new("port", "`port` must be between 1 and 65535"));
-        }
+        wrong.extend(checks::port("port", self.port));
         if self.share.is_empty() {
             wrong.push(Wrong::new("share", "`share` is missing"));
         } else if self.share != PENDING && self.share.contains(['/', '\\']) {
@@ -117,8 +110,7 @@ impl Section for Config {
     }
 
     fn location(&self) -> String {
-        let host = &self.host;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let host = checks::in_url(&self.host);
         let port = match self.port() {
             PORT => String::new(),
             port => format!(":{port}"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use smb::CreateDisposition::Open;
 
 use crate::base::Key;
+use crate::storages::names::upwards;
 use crate::storages::smb::Site;
 use crate::storages::smb::errors::Trouble;
 use crate::storages::smb::files::{close, doom, remove};
@@ -38,8 +39,8 @@ pub(super) async fn remove_file(wire: &Wire, subject: &str, path: &str) -> Resul
 /// Removes `folder` and those above it as far up as they are empty.
 ///
 /// The server refuses to remove a folder that is not empty, so a put at the same time is safe.
-pub(super) async fn remove_empty(site: &Site, mut folder: &str) {
-    while !folder.is_empty() {
+pub(super) async fn remove_empty(site: &Site, folder: &str) {
+    for folder in upwards(folder) {
         let (subject, path) = (site.subject(folder), site.path(folder));
         let (subject, path) = (subject.as_str(), path.as_str());
         let removed = site.link.call(|wire| async move {
@@ -48,9 +49,8 @@ pub(super) async fn remove_empty(site: &Site, mut folder: &str) {
             close(&opened).await;
             doomed
         });
-        match removed.await {
-            Err(trouble) if !trouble.is_nothing() => return,
-            _ => folder = folder.rsplit_once('/').map_or("", |(above, _)| above),
+        if removed.await.is_err_and(|trouble| !trouble.is_nothing()) {
+            return;
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::debug;
 
 use crate::base::{KIB, Key};
+use crate::storages::names::{first_folder, join};
 use crate::storages::smb::errors::{NO_MORE_FILES, NO_SUCH_FILE, Trouble};
 use crate::storages::smb::files::{close, look, read, time};
 use crate::storages::smb::link::Wire;
@@ -27,10 +28,7 @@ pub(super) async fn start(
     site: Arc<Site>,
     prefix: String,
 ) -> Result<BoxStream<'static, Found>, Trouble> {
-    let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", &prefix));
-    if prefix.contains('/') && Key::new(folder).is_err() {
-        return Ok(stream::empty().boxed());
-    }
+    let Some((folder, name)) = first_folder(&prefix) else { return Ok(stream::empty().boxed()) };
     let (folder, name) = (folder.to_owned(), name.to_owned());
     let Some(wire) = reach(&site, &folder).await? else { return Ok(stream::empty().boxed()) };
     let (sender, receiver) = mpsc::channel(AHEAD);
@@ -152,7 +150,7 @@ fn read_entry(
     if name == "." || name == ".." || !name.starts_with(prefix) {
         return None;
     }
-    let key = if folder.is_empty() { name } else { format!("{folder}/{name}") };
+    let key = join(folder, &name);
     let attributes = entry.file_attributes;
     if attributes.directory() {
         // Links to folders lead elsewhere. A file that is a reparse point is one that the server

@@ -1,6 +1,5 @@
 //! A put: a temporary file beside the target, written, flushed, then renamed.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::storages::smb::files::{Patience, close, spelling, time, write};
 use crate::storages::smb::link::Wire;
 use crate::storages::smb::pipe::Pipe;
 use crate::storages::smb::{Site, names};
+use crate::storages::unique::unique;
 use crate::storages::{Kind, Object};
 use crate::stream::ByteStream;
 
@@ -277,13 +277,6 @@ async fn create(
 
 pub(super) fn given_up() -> Trouble {
     Trouble::new(Kind::Body, "the put was given up")
-}
-
-/// Tells our temporary files from those of every other process and machine.
-fn unique() -> String {
-    // A hasher with random keys is the random number that the standard library has.
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("{}-{random:016x}", std::process::id())
 }
 
 /// After so long without a byte of the body the connection is used for its own sake.

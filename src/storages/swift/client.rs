@@ -1,8 +1,6 @@
 //! Requests to the store: with a token that is renewed when it ends, and answers judged once.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -247,15 +245,6 @@ impl Client {
         };
         self.http.get_or_try_init(make).await
     }
-}
-
-/// Makes a name that no other upload has.
-pub(super) fn unique() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // A hasher with random keys is the random number that the standard library has.
-    let random = RandomState::new().hash_one((number, std::process::id()));
-    format!("{random:016x}-{number:x}")
 }
 
 /// Encodes a path; slashes stay.

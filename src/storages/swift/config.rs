@@ -13,7 +13,7 @@ use crate::base::{Key, MIB, PENDING, Secret, Wrong};
 use crate::storages::swift::client::Client;
 use crate::storages::swift::login::{Given, Login};
 use crate::storages::swift::{Swift, login};
-use crate::storages::{Section, Setting, Storage, http};
+use crate::storages::{Section, Setting, Storage, checks, http};
 
 /// The keys of a `swift` storage. What is missing comes from the variables `OS_*`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
@@ -120,7 +120,8 @@ impl Section for Config {
         let mut wrong = self.login().err().unwrap_or_default();
         wrong.extend(self.wrong_names());
         let proxy = self.proxy.as_ref().map(Secret::reveal);
-        wrong.extend(http::wrong_way(self.ca_file.as_deref(), proxy));
+        wrong.extend(checks::ca_file(self.ca_file.as_deref()));
+        wrong.extend(checks::proxy(proxy));
         if self.delete_after.is_some_and(|span| span.0.is_zero()) {
             let message =
                 "`delete_after` must be longer than nothing; leave it out to keep for ever";

@@ -12,10 +12,11 @@ use tracing::{debug, warn};
 
 use crate::base::{Key, chain};
 use crate::storages::layers::step;
-use crate::storages::swift::client::{Ask, Client, Shelf, unique};
+use crate::storages::swift::client::{Ask, Client, Shelf};
 use crate::storages::swift::large::{self, Segment, octets, segment_name};
 use crate::storages::swift::piece::Piece;
 use crate::storages::swift::trouble::Trouble;
+use crate::storages::unique::unique;
 use crate::storages::{Error, Kind, Result};
 
 /// Segments of one key. Dropped before it is kept, it removes them in the background.

@@ -3,7 +3,6 @@
 //! A challenge is learned from a request that can be sent again; one whose body is read only once
 //! carries the right header at once.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::base::Secret;
 use crate::storages::Kind;
+use crate::storages::unique::random;
 use crate::storages::webdav::challenge::{Challenge, Offer, Who, offers};
 use crate::storages::webdav::errors::{Trouble, server};
 
@@ -83,7 +83,8 @@ impl Auth {
                 Some(format!("Basic {}", STANDARD.encode(both)))
             }
             (Login::User(user, password), Scheme::Digest(challenge)) => {
-                let (cnonce, count) = (random(), state.count + 1);
+                let (cnonce, count) =
+                    (format!("{:016x}{:016x}", random(), random()), state.count + 1);
                 let who = Who { user, password: password.reveal(), cnonce: &cnonce };
                 let text = challenge.answer(&who, (method, url.path()), count);
                 state.count = count;
@@ -180,12 +181,6 @@ fn best(headers: &HeaderMap) -> (String, Option<Scheme>) {
         None => named.contains(&"basic").then_some(Scheme::Basic),
     };
     (offered, best)
-}
-
-/// 128 random bits in hex: a hasher with random keys is what the standard library has.
-pub(super) fn random() -> String {
-    let word = || RandomState::new().hash_one(std::process::id());
-    format!("{:016x}{:016x}", word(), word())
 }
 
 /// Servers keep a nonce for minutes; one that is younger lives through the beginning of a put.

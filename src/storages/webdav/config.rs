@@ -15,7 +15,7 @@ use crate::storages::webdav::pieces::Pieces;
 use crate::storages::webdav::place::Place;
 use crate::storages::webdav::service::{Known, Service};
 use crate::storages::webdav::swaps::Swaps;
-use crate::storages::{Section, Setting, Storage, http};
+use crate::storages::{Section, Setting, Storage, checks, http};
 
 /// The keys of a `webdav` storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -148,9 +148,7 @@ impl Section for Config {
         {
             wrong.push(Wrong::new("host", message));
         }
-        if self.port == Some(0) {
-            wrong.push(Wrong::new("port", "`port` must lie between 1 and 65535"));
-        }
+        wrong.extend(checks::port("port", self.port));
         wrong.extend(self.wrong_login());
         if self.backup_dir.split('/').any(|part| part == ".." || part == ".") {
             wrong
@@ -160,7 +158,8 @@ impl Section for Config {
             wrong.push(Wrong::new("backup_dir", "`backup_dir` must hold no control character"));
         }
         let ca_file = self.ca_file.as_deref().filter(|path| !path.as_os_str().is_empty());
-        wrong.extend(http::wrong_way(ca_file, self.proxy()));
+        wrong.extend(checks::ca_file(ca_file));
+        wrong.extend(checks::proxy(self.proxy()));
         wrong
     }
 

@@ -6,7 +6,8 @@ use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
 use crate::base::Key;
-use crate::storages::webdav::auth::random;
+use crate::storages::names::{split, upwards};
+use crate::storages::unique::unique;
 use crate::storages::webdav::errors::{Trouble, refusal};
 use crate::storages::webdav::folders::MEMBERS;
 use crate::storages::webdav::properties::{Depth, look};
@@ -41,8 +42,8 @@ pub(super) async fn remove(service: &Service, url: &Url) -> Result<(), Trouble> 
 /// Removes `folder` and those above it as far up as they are empty.
 ///
 /// Nothing depends on it: whatever goes wrong, an empty folder is left.
-pub(super) async fn remove_empty(service: &Service, mut folder: &str) {
-    while !folder.is_empty() {
+pub(super) async fn remove_empty(service: &Service, folder: &str) {
+    for folder in upwards(folder) {
         let Some(_going) = service.folders.leave(folder) else { return };
         match remove_if_empty(service, folder).await {
             Ok(true) => {}
@@ -52,9 +53,8 @@ pub(super) async fn remove_empty(service: &Service, mut folder: &str) {
                 return;
             }
         }
-        let (above, name) = folder.rsplit_once('/').unwrap_or(("", folder));
+        let (above, name) = split(folder);
         service.folders.lost(above, name);
-        folder = above;
     }
 }
 
@@ -105,7 +105,7 @@ async fn shows_dotted(service: &Service, folder: &str) -> Result<bool, Trouble> 
     if let Some(known) = *known {
         return Ok(known);
     }
-    let (place, name) = (&service.place, format!("{TRIAL}{}", random()));
+    let (place, name) = (&service.place, format!("{TRIAL}{}", unique()));
     let trial = place.object(&format!("{folder}/{name}"));
     service.must(&Ask::new("PUT", &trial).body("?")).await?;
     let seen = look(service, &place.folder(&place.inside(folder)), Depth::Members(MEMBERS)).await;

@@ -5,20 +5,19 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use crate::base::Key;
-use crate::storages::Object;
 use crate::storages::webdav::errors::Trouble;
 use crate::storages::webdav::properties::{Depth, look};
 use crate::storages::webdav::read::describe;
 use crate::storages::webdav::service::Service;
+use crate::storages::{Object, names};
 
 /// Gives every object whose key begins with `prefix`.
 pub(super) fn start(
     service: Arc<Service>,
     prefix: &str,
 ) -> BoxStream<'static, Result<Object, Trouble>> {
-    let (folder, name) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-    let good = !prefix.contains('/') || Key::new(folder).is_ok();
-    let first = good.then(|| (folder.to_owned(), name.to_owned()));
+    let first =
+        names::first_folder(prefix).map(|(folder, name)| (folder.to_owned(), name.to_owned()));
     let walk = Walk { service, folders: first.into_iter().collect(), found: Vec::new() };
     stream::try_unfold(walk, |mut walk| async move {
         loop {
@@ -49,8 +48,7 @@ impl Walk {
         let found = look(&self.service, &url, Depth::Members(usize::MAX)).await?;
         let Some(found) = found.filter(|found| found.itself.folder) else { return Ok(()) };
         for (name, facts) in found.members {
-            let key = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
-            match Key::new(key) {
+            match Key::new(names::join(folder, &name)) {
                 Ok(_) if !name.starts_with(prefix) => {}
                 Ok(key) if facts.folder => self.folders.push((key.into(), String::new())),
                 Ok(key) => self.found.push(describe(&key, facts)?),

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use reqwest::StatusCode;
 
 use crate::storages::Kind;
+use crate::storages::names::split;
 use crate::storages::webdav::errors::{Trouble, refusal, server};
 use crate::storages::webdav::properties::{Depth, look};
 use crate::storages::webdav::service::{Ask, Service};
@@ -24,7 +25,7 @@ pub(super) async fn make_folder(service: &Service, folder: &str) -> Result<(), T
         if make_one(service, folder).await? {
             missing.pop();
         } else {
-            let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+            let (above, _) = split(folder);
             if above.is_empty() {
                 top(service).await?;
             }

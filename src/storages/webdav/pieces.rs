@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use reqwest::{StatusCode, Url};
 
 use crate::base::{Key, MIB};
-use crate::storages::webdav::auth::random;
+use crate::storages::unique::unique;
 use crate::storages::webdav::body::{Beginning, gather};
 use crate::storages::webdav::errors::{Trouble, refusal};
 use crate::storages::webdav::place::{below, encode};
@@ -55,7 +55,7 @@ pub(super) async fn begin(
     pieces: &Pieces,
     partial: &Key,
 ) -> std::result::Result<Option<Url>, Trouble> {
-    let (folder, to) = (below(&pieces.uploads, &random(), "/"), destination(service, partial));
+    let (folder, to) = (below(&pieces.uploads, &unique(), "/"), destination(service, partial));
     let response = service.call(&Ask::new("MKCOL", &folder).with("Destination", to)).await?;
     match response.status() {
         status if status.is_success() => Ok(Some(folder)),

@@ -14,7 +14,8 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use crate::base::{KIB, Key};
-use crate::storages::webdav::auth::random;
+use crate::storages::layers::pause;
+use crate::storages::unique::unique;
 use crate::storages::webdav::body::{Beginning, Sent, Spool, gather};
 use crate::storages::webdav::delete::{remove, remove_empty};
 use crate::storages::webdav::errors::{Trouble, refusal};
@@ -33,7 +34,7 @@ pub(super) async fn put(service: &Arc<Service>, key: &Key, body: ByteStream) -> 
     service.auth.freshen();
     let made = make_folder(service, key.folder()).await;
     made.map_err(|trouble| service.error("put", key.as_str(), trouble))?;
-    let partial = key.partial(&random()[..16]);
+    let partial = key.partial(&unique());
     let mut upload = Upload(Some(Left { service: service.clone(), partial, pieces: None, busy }));
     let done = upload.run(key, body).await;
     upload.close(done.is_ok()).await;
@@ -161,12 +162,14 @@ impl Left {
 
 /// Removes what is left of a put, also when the way to the server is closed for a moment.
 async fn remove_in_time(service: &Service, url: &Url) {
+    let mut failed = 0;
     while let Err(trouble) = remove(service, url).await {
         if trouble.kind != Kind::Unavailable {
             tracing::warn!(%url, %trouble, "the remains of a put could not be removed");
             return;
         }
-        sleep(PAUSE).await;
+        sleep(pause(failed)).await;
+        failed += 1;
     }
 }
 
@@ -326,4 +329,3 @@ const PROBE: &[u8] = b"nxs-backup asks whether a body of unknown length is taken
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a put that failed waits for that.
 const WAIT: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(500);

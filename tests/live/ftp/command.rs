@@ -156,7 +156,7 @@ fn what_cannot_work_is_said_by_check_with_its_place() {
     let whole = storage(7000, "a", ", user: u, password: p");
     let cases = [
         (whole.replace("7000", "70000"), "`70000` is outside what is possible here"),
-        (whole.replace("7000", "0"), "`port` must be between 1 and 65535"),
+        (whole.replace("7000", "0"), "`port` must lie between 1 and 65535"),
         (whole, "no errors"),
         (storage(21, "a", ", user: u, tls: yes"), "one of: explicit, implicit, no"),
         (storage(21, "a", ", password: p"), "`user` is missing"),

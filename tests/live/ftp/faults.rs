@@ -15,6 +15,7 @@ use crate::live::ftp::{
 };
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
+use crate::support::storage::eventually;
 
 /// A way to a server that can be troubled, with its passive ports.
 fn troubled(server: &Server, number: u16) -> Proxy {
@@ -206,11 +207,7 @@ async fn a_stall_ends_with_the_timeout_and_the_next_put_works() {
     proxy.heal();
     proxy.cut_all();
     storage.put(&key("x"), body(&bytes)).await.unwrap();
-    let begun = Instant::now();
-    while names(&storage).await != ["before", "x"] {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", names(&storage).await);
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually(&storage, &["before", "x"]).await;
     for name in ["before", "x"] {
         storage.delete(&key(name)).await.unwrap();
     }

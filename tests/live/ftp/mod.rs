@@ -6,15 +6,14 @@ mod faults;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::TryStreamExt;
-use nxs_backup::base::{Key, Secret, chain};
+use nxs_backup::base::Secret;
 use nxs_backup::storages::contract::keeps_every_promise;
 use nxs_backup::storages::ftp::{Config, Passive, Tls};
-use nxs_backup::storages::{Error, Kind, Section, Setting, Storage};
-use nxs_backup::stream::ByteStream;
+use nxs_backup::storages::{Section, Setting, Storage};
 
 use crate::support::server::Server;
+use crate::support::storage::{body, holds, key, names, noise, says};
 
 /// The server of ProFTPD that all share.
 fn proftpd() -> &'static Server {
@@ -50,57 +49,6 @@ fn secure(server: &Server, number: u16, folder: &str, tls: Tls) -> Config {
 fn connect(config: &Config) -> Arc<dyn Storage> {
     assert_eq!(config.problems(), []);
     config.connect(&Setting { retries: 2, ..Setting::alone("offsite") })
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Bytes {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes.into()
-}
-
-/// A body of chunks of 256 KiB.
-fn body(bytes: &Bytes) -> ByteStream {
-    let mut rest = bytes.clone();
-    ByteStream::from_stream(futures_util::stream::iter(std::iter::from_fn(move || {
-        let piece = rest.split_to(rest.len().min(256 << 10));
-        (!piece.is_empty()).then_some(Ok(piece))
-    })))
-}
-
-async fn names(storage: &dyn Storage) -> Vec<String> {
-    let found: Vec<_> = storage.list("").try_collect().await.unwrap();
-    let mut names: Vec<_> =
-        found.into_iter().map(|object| object.key.as_str().to_owned()).collect();
-    names.sort();
-    names
-}
-
-async fn holds(storage: &dyn Storage, name: &str, bytes: &Bytes) {
-    let stream = storage.get(&key(name), 0..bytes.len() as u64).await.unwrap();
-    assert!(stream.collect(1 << 30).await.unwrap() == *bytes, "{name} came back with other bytes");
-}
-
-/// Expects an error of this kind, with these words in it.
-#[track_caller]
-fn says(error: &Error, kind: Kind, words: &[&str]) {
-    let said = chain(error);
-    assert_eq!(error.kind, kind, "{said}");
-    for word in words {
-        assert!(said.contains(word), "no {word:?} in: {said}");
-    }
-    assert!(!said.ends_with('.') && !said.contains('\n'), "{said}");
 }
 
 /// Expects that nothing is left in a folder of the server.

@@ -139,7 +139,7 @@ fn what_is_wrong_in_the_config_is_shown_with_its_place() {
     for part in [
         "`host` must be the name or the address alone: the part `/vol` belongs into `export`",
         "`backup_dir` must be an absolute path of the server",
-        "`port` must be between 1 and 65535",
+        "`port` must lie between 1 and 65535",
         "`vers=4`: NFSv3 is spoken here; for another version mount the export and use a `local` \
          storage with `must_be_mounted: yes`",
         "nxs-backup.conf:3:",

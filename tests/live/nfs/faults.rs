@@ -10,9 +10,10 @@ use nxs_backup::storages::{Kind, Storage};
 use nxs_backup::stream::ByteStream;
 use tokio::time::{sleep, timeout};
 
-use crate::live::nfs::{connect, connect_for, got, key, keys, names, noise, put};
+use crate::live::nfs::{connect, connect_for, key, keys, names, noise, put, read};
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
+use crate::support::storage::eventually;
 
 const MIB: usize = 1 << 20;
 
@@ -22,17 +23,6 @@ pub(super) fn behind(folder: &str) -> (Proxy, Config) {
     let proxy = Proxy::mirror([server.port(0), server.port(1)]);
     let config = Config { host: proxy.host(), ..keys(server, "export", folder) };
     (proxy, config)
-}
-
-/// Waits until what cleans up in the background is done.
-async fn settled(storage: &dyn Storage, should: &[&str]) {
-    let wait = async {
-        while names(storage).await != should {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let done = timeout(Duration::from_secs(20), wait).await;
-    assert!(done.is_ok(), "there is more than {should:?}: {:?}", names(storage).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +35,7 @@ async fn a_put_goes_on_when_a_connection_is_cut() {
     proxy.cut_after(11 * MIB as u64);
     put(&*storage, "new", &bytes).await.unwrap();
     assert!(proxy.connections() > before, "nothing was cut");
-    assert!(got(&*storage, "new").await == bytes);
+    assert!(read(&*storage, "new").await == bytes);
     assert_eq!(names(&*storage).await, ["new", "old"]);
 }
 
@@ -88,9 +78,9 @@ async fn a_server_that_refuses_in_the_middle_fails_the_put_and_the_next_one_work
     assert!(chain(&error).starts_with("nas: could not put old: "), "{}", chain(&error));
     assert!(chain(&error).contains(&proxy.host()), "{}", chain(&error));
     proxy.heal();
-    assert_eq!(got(&*storage, "old").await, noise(10));
+    assert_eq!(read(&*storage, "old").await, noise(10));
     put(&*storage, "old", &bytes).await.unwrap();
-    assert!(got(&*storage, "old").await == bytes);
+    assert!(read(&*storage, "old").await == bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +120,7 @@ async fn a_stall_longer_than_the_timeout_ends_the_put() {
     proxy.heal();
     put(&storage, "old", &noise(20)).await.unwrap();
     assert_eq!(storage.stat(&key("new")).await.unwrap(), None);
-    assert_eq!(got(&storage, "old").await, noise(20));
+    assert_eq!(read(&storage, "old").await, noise(20));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +136,7 @@ async fn a_connection_that_falls_silent_is_replaced() {
     };
     let (done, ()) = tokio::join!(put(&*storage, "new", &bytes), heal);
     done.unwrap();
-    assert!(got(&*storage, "new").await == bytes);
+    assert!(read(&*storage, "new").await == bytes);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +160,7 @@ async fn a_put_goes_on_when_the_server_is_killed_and_comes_back() {
     let target = key("deep/er/object");
     let (done, ()) = tokio::join!(storage.put(&target, fed), feed);
     assert_eq!(done.unwrap().bytes, bytes.len() as u64);
-    assert!(got(&*storage, "deep/er/object").await == bytes);
+    assert!(read(&*storage, "deep/er/object").await == bytes);
     assert_eq!(names(&*storage).await, ["deep/er/object"]);
 }
 
@@ -196,7 +186,7 @@ async fn a_server_that_is_killed_for_good_fails_the_put_and_is_found_again_later
     server.tell("stop");
     server.tell("start");
     put(&*storage, "object", &noise(200)).await.unwrap();
-    assert_eq!(got(&*storage, "object").await, noise(200));
+    assert_eq!(read(&*storage, "object").await, noise(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +204,7 @@ async fn a_put_that_is_dropped_is_cleaned_up() {
         };
         tokio::select! { _ = putting => panic!("it ended"), () = feed => () }
     }
-    settled(&*storage, &["old"]).await;
+    eventually(&*storage, &["old"]).await;
     let gone = async {
         while server.path("export/dropped/new").exists() {
             sleep(Duration::from_millis(20)).await;

@@ -13,13 +13,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
-use nxs_backup::base::Key;
 use nxs_backup::storages::contract::keeps_every_promise;
 use nxs_backup::storages::nfs::Config;
 use nxs_backup::storages::{self, Setting, Storage};
-use nxs_backup::stream::ByteStream;
 
 use crate::support::server::Server;
+use crate::support::storage::{body, key, names, noise, read};
 
 /// The keys of a storage on the export `export` of `server`, in the folder `folder`.
 fn keys(server: &Server, export: &str, folder: &str) -> Config {
@@ -47,40 +46,8 @@ fn connect_for(config: Config, retries: u32, timeout_secs: u64) -> Arc<dyn Stora
     storages::connect(&storages::Config::Nfs(config), &setting)
 }
 
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
-/// Bytes that do not repeat.
-fn noise(length: usize) -> Bytes {
-    let words = (0..length.div_ceil(8) as u64).map(|word| word.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let mut bytes: Vec<u8> = words.flat_map(|word| word.rotate_left(17).to_le_bytes()).collect();
-    bytes.truncate(length);
-    bytes.into()
-}
-
-/// A body of chunks of 64 KiB.
-fn body(bytes: &Bytes) -> ByteStream {
-    let chunks: Vec<_> = bytes.chunks(64 << 10).map(|chunk| Ok(bytes.slice_ref(chunk))).collect();
-    ByteStream::from_stream(stream::iter(chunks))
-}
-
 async fn put(storage: &dyn Storage, name: &str, bytes: &Bytes) -> storages::Result<()> {
     storage.put(&key(name), body(bytes)).await.map(drop)
-}
-
-async fn got(storage: &dyn Storage, name: &str) -> Bytes {
-    let object = storage.stat(&key(name)).await.unwrap().expect("an object");
-    let stream = storage.get(&key(name), 0..object.bytes).await.unwrap();
-    stream.collect(1 << 30).await.unwrap()
-}
-
-/// The names of all objects, partial ones included.
-async fn names(storage: &dyn Storage) -> Vec<String> {
-    let found: Vec<_> = storage.list("").try_collect().await.unwrap();
-    let mut names: Vec<_> = found.iter().map(|object| object.key.as_str().to_owned()).collect();
-    names.sort();
-    names
 }
 
 #[tokio::test(flavor = "multi_thread")]

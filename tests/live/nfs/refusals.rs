@@ -4,7 +4,7 @@ use nxs_backup::base::chain;
 use nxs_backup::storages::nfs::Config;
 use nxs_backup::storages::{Kind, Storage};
 
-use crate::live::nfs::{connect, got, key, keys, names, noise, put};
+use crate::live::nfs::{connect, key, keys, names, noise, put, read};
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 
@@ -69,7 +69,7 @@ async fn a_full_disk_is_called_full_and_nothing_stays() {
     assert!(chain(&error).contains("no space is left: free some"), "{}", chain(&error));
     assert_eq!(names(&*storage).await, ["old"]);
     put(&*storage, "new", &noise(8 << 20)).await.unwrap();
-    assert!(got(&*storage, "new").await == noise(8 << 20));
+    assert!(read(&*storage, "new").await == noise(8 << 20));
     storage.delete(&key("new")).await.unwrap();
 }
 

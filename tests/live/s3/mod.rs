@@ -12,15 +12,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::{TryStreamExt, stream};
-
-use nxs_backup::base::{Key, Secret, chain};
+use nxs_backup::base::{Secret, chain};
 use nxs_backup::storages::layers::Retry;
-use nxs_backup::storages::{Config, Error, Object, Setting, Storage, connect, s3};
-use nxs_backup::stream::ByteStream;
+use nxs_backup::storages::{Config, Error, Setting, Storage, connect, s3};
 
 use crate::support::server::Server;
+use crate::support::storage::{body, key, names, names_from, noise, read};
 
 /// The gateway that all tests share.
 fn ceph() -> &'static Server {
@@ -70,43 +67,6 @@ fn with(section: s3::Config, retries: u32, peers: usize) -> Arc<dyn Storage> {
 /// A storage beside so many others that its parts are small.
 fn small_parts(section: s3::Config) -> Arc<dyn Storage> {
     with(section, 2, 4)
-}
-
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
-/// Bytes that differ from place to place.
-fn noise(bytes: usize) -> Bytes {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    let mut noise: Vec<u8> = (0..bytes / 8 + 1).flat_map(|_| next().to_le_bytes()).collect();
-    noise.truncate(bytes);
-    noise.into()
-}
-
-/// A body of chunks of 300 KB.
-fn body(bytes: &Bytes) -> ByteStream {
-    let chunks: Vec<_> = bytes.chunks(300_000).map(|chunk| Ok(bytes.slice_ref(chunk))).collect();
-    ByteStream::from_stream(stream::iter(chunks))
-}
-
-async fn read(storage: &dyn Storage, name: &str) -> Bytes {
-    let object = storage.stat(&key(name)).await.unwrap().unwrap();
-    let stream = storage.get(&key(name), 0..object.bytes).await.unwrap();
-    stream.collect(1 << 30).await.unwrap()
-}
-
-async fn names(storage: &dyn Storage, prefix: &str) -> Vec<String> {
-    let found: Vec<Object> = storage.list(prefix).try_collect().await.unwrap();
-    let mut names: Vec<_> = found.into_iter().map(|object| object.key.to_string()).collect();
-    names.sort();
-    names
 }
 
 /// What an error says, whole.

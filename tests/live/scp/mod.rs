@@ -10,12 +10,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
 
-use nxs_backup::base::{Key, Secret, chain};
+use nxs_backup::base::{Secret, chain};
 use nxs_backup::storages::contract::{Size, keeps_every_promise, promises};
 use nxs_backup::storages::{Config, Error, Kind, Setting, Storage, connect, scp};
 use nxs_backup::stream::ByteStream;
 
 use crate::support::server::Server;
+use crate::support::storage::{key, names};
 
 /// A config for one of the server's ports, with its key and its password known.
 pub(super) fn config(server: &Server, port: u16) -> scp::Config {
@@ -40,22 +41,11 @@ fn shared(folder: &str) -> Arc<dyn Storage> {
     made(scp::Config { backup_dir: folder.to_owned(), ..config })
 }
 
-pub(super) fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
 /// Bytes that do not compress, in chunks of 1 MiB.
 pub(super) fn noise(mib: usize) -> ByteStream {
     let chunk: Bytes =
         (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     ByteStream::from_stream(stream::iter((0..mib).map(move |_| Ok(chunk.clone()))))
-}
-
-pub(super) async fn names(storage: &dyn Storage) -> Vec<String> {
-    let found: Vec<_> = storage.list("").try_collect().await.unwrap();
-    let mut names: Vec<_> = found.into_iter().map(|object| object.key.to_string()).collect();
-    names.sort();
-    names
 }
 
 pub(super) async fn put_small(storage: &dyn Storage, name: &str) -> Result<(), Error> {

@@ -13,7 +13,7 @@ use nxs_backup::storages::{Config, Kind, Setting, Storage, connect, smb};
 use nxs_backup::stream::{ByteStream, Feeder};
 use tokio::task::block_in_place;
 
-use crate::live::smb::{failed, get, key, keys, names, put, storage};
+use crate::live::smb::{failed, key, keys, names, names_from, put, read, storage};
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 
@@ -55,8 +55,8 @@ async fn a_put_that_is_cut_off_goes_on_where_it_stood() {
     for at in [100_u64, 3 << 20, 20 << 20] {
         proxy.cut_after(at);
         storage.put(&key("big"), noise(40)).await.unwrap();
-        assert!(get(&*storage, "big").await == whole(40), "other bytes came");
-        assert_eq!(names(&*storage, "").await, ["big"]);
+        assert!(read(&*storage, "big").await == whole(40), "other bytes came");
+        assert_eq!(names(&*storage).await, ["big"]);
     }
     assert!(proxy.connections() >= 4, "{}", proxy.connections());
 }
@@ -69,9 +69,9 @@ async fn without_retries_a_put_that_is_cut_off_leaves_nothing_and_the_next_one_w
     proxy.cut_after(5 << 20);
     let done = storage.put(&key("deep/new"), noise(40)).await;
     failed(done, Kind::Unavailable, "offsite: could not put deep/new: smb://127.0.0.1:");
-    assert_eq!(names(&*storage, "").await, ["old"]);
+    assert_eq!(names(&*storage).await, ["old"]);
     storage.put(&key("deep/new"), noise(2)).await.unwrap();
-    assert_eq!(names(&*storage, "").await, ["deep/new", "old"]);
+    assert_eq!(names(&*storage).await, ["deep/new", "old"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn a_connection_that_died_while_it_was_idle_is_made_again() {
         proxy.cut_all();
         tokio::time::sleep(Duration::from_millis(60)).await;
     }
-    assert_eq!(names(&*storage, "").await, ["a", "b", "c"]);
+    assert_eq!(names(&*storage).await, ["a", "b", "c"]);
     assert_eq!(proxy.connections(), 4);
 }
 
@@ -117,7 +117,7 @@ async fn a_put_that_stalls_ends_and_what_it_left_goes() {
     proxy.cut_all();
     let settled = async {
         while storage.put(&key("new"), noise(2)).await.is_err()
-            || names(&storage, "").await != ["new", "old"]
+            || names(&storage).await != ["new", "old"]
         {
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
@@ -172,12 +172,12 @@ async fn a_server_that_dies_and_comes_back_in_the_middle_of_a_put_gets_the_rest(
     };
     let (done, ()) = tokio::join!(storage.put(&wanted, body), feed(feeder, restart));
     assert_eq!(done.unwrap().bytes, 24 << 20);
-    assert!(get(&*storage, "big").await == whole(24), "other bytes came");
+    assert!(read(&*storage, "big").await == whole(24), "other bytes came");
     block_in_place(|| server.tell("stop"));
     failed(put(&*storage, "second", "2").await, Kind::Unavailable, "Connection refused");
     block_in_place(|| server.tell("start"));
     put(&*storage, "second", "2").await.unwrap();
-    assert_eq!(names(&*storage, "").await, ["big", "first", "second"]);
+    assert_eq!(names(&*storage).await, ["big", "first", "second"]);
     forgets(&server).await;
 }
 
@@ -194,7 +194,7 @@ async fn forgets(server: &Server) {
     };
     let (done, ()) = tokio::join!(storage.put(&wanted, body), feed(feeder, restart));
     failed(done, Kind::Corrupt, "the server lost bytes that it had taken");
-    assert_eq!(names(&*storage, "").await, Vec::<String>::new());
+    assert_eq!(names(&*storage).await, Vec::<String>::new());
 }
 
 fn partials(server: &Server, folder: &str) -> Vec<PathBuf> {
@@ -255,9 +255,9 @@ async fn a_password_may_hold_every_awkward_character() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_that_may_only_be_read_is_denied() {
     let guest = storage(keys(server().port(0), "guest", ""));
-    assert_eq!(get(&*guest, "file").await, b"read me\n");
+    assert_eq!(read(&*guest, "file").await, "read me\n");
     failed(put(&*guest, "x", "x").await, Kind::Denied, "give the user the right to do this");
-    assert_eq!(names(&*guest, "").await, ["file"]);
+    assert_eq!(names(&*guest).await, ["file"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,9 +265,9 @@ async fn a_delete_that_is_refused_is_said() {
     let kept = storage(keys(server().port(0), "kept", ""));
     failed(kept.delete(&key("a/old")).await, Kind::Denied, "offsite: could not delete a/old");
     failed(put(&*kept, "a/old", "new").await, Kind::Denied, "STATUS_ACCESS_DENIED");
-    assert_eq!(get(&*kept, "a/old").await, b"old\n");
+    assert_eq!(read(&*kept, "a/old").await, "old\n");
     put(&*kept, "a/own", "own").await.unwrap();
-    assert_eq!(names(&*kept, "a/").await, ["a/old", "a/own"]);
+    assert_eq!(names_from(&*kept, "a/").await, ["a/old", "a/own"]);
     kept.delete(&key("a/own")).await.unwrap();
 }
 
@@ -276,9 +276,9 @@ async fn a_share_without_room_is_said_and_keeps_what_it_had() {
     let small = storage(keys(server().port(0), "small", "a"));
     put(&*small, "old", "old").await.unwrap();
     failed(small.put(&key("b/big"), noise(40)).await, Kind::Full, "no room is left on the share");
-    assert_eq!(names(&*small, "").await, ["old"]);
+    assert_eq!(names(&*small).await, ["old"]);
     small.put(&key("b/small"), noise(5)).await.unwrap();
-    assert!(get(&*small, "b/small").await == whole(5));
+    assert!(read(&*small, "b/small").await == whole(5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,11 +293,11 @@ async fn names_that_the_server_takes_for_one_are_not_mixed_up() {
     ] {
         failed(put(&*any, name, "3").await, Kind::Unsupported, there);
     }
-    assert_eq!(names(&*any, "").await, ["Site/daily/a"]);
-    assert_eq!(get(&*any, "Site/daily/a").await, b"2");
+    assert_eq!(names(&*any).await, ["Site/daily/a"]);
+    assert_eq!(read(&*any, "Site/daily/a").await, "2");
     let other = storage(keys(server().port(0), "any", "some/where"));
     put(&*other, "Site/daily/b", "4").await.unwrap();
-    assert_eq!(names(&*other, "").await, ["Site/daily/a", "Site/daily/b"]);
+    assert_eq!(names(&*other).await, ["Site/daily/a", "Site/daily/b"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,10 +309,10 @@ async fn names_that_smb_refuses_come_back_as_they_were() {
         put(&*any, name, name).await.unwrap();
     }
     all.sort_unstable();
-    assert_eq!(names(&*any, "").await, all);
-    assert_eq!(names(&*any, "aux/n").await, ["aux/nul.tar.zst"]);
+    assert_eq!(names(&*any).await, all);
+    assert_eq!(names_from(&*any, "aux/n").await, ["aux/nul.tar.zst"]);
     for name in all {
-        assert_eq!(get(&*any, name).await, name.as_bytes());
+        assert_eq!(read(&*any, name).await, name.as_bytes());
         any.delete(&key(name)).await.unwrap();
     }
     failed(put(&*any, "a\u{f022}", "x").await, Kind::Unsupported, "private range");
@@ -328,7 +328,7 @@ async fn many_small_objects_and_a_long_one() {
         async move { put(&*storage, &format!("{:02}/{number}", number % 50), "x").await }
     });
     stream::iter(puts).buffer_unordered(16).try_collect::<Vec<_>>().await.unwrap();
-    assert_eq!(names(&*storage, "").await.len(), 10_000);
+    assert_eq!(names(&*storage).await.len(), 10_000);
     let object = storage.put(&key("long"), noise(300)).await.unwrap();
     let read = storage.get(&key("long"), 0..object.bytes).await.unwrap();
     assert!(read.collect(400 << 20).await.unwrap() == whole(300));

@@ -5,12 +5,13 @@ mod faults;
 
 use std::sync::Arc;
 
-use nxs_backup::base::{Key, Secret, chain};
+use nxs_backup::base::Secret;
 use nxs_backup::storages::contract::{Size, check};
 use nxs_backup::storages::{Config, Error, Kind, Object, Setting, Storage, connect, smb};
 use nxs_backup::stream::ByteStream;
 
 use crate::support::server::Server;
+use crate::support::storage::{key, names, names_from, read, says};
 
 /// Keys of a storage below `folder` of a share.
 fn keys(port: u16, share: &str, folder: &str) -> smb::Config {
@@ -29,34 +30,13 @@ fn storage(config: smb::Config) -> Arc<dyn Storage> {
     connect(&Config::Smb(config), &Setting::alone("offsite"))
 }
 
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
 async fn put(storage: &dyn Storage, name: &str, bytes: &str) -> Result<Object, Error> {
     storage.put(&key(name), ByteStream::from_bytes(bytes.to_owned())).await
 }
 
-async fn get(storage: &dyn Storage, name: &str) -> Vec<u8> {
-    let object = storage.stat(&key(name)).await.unwrap().unwrap();
-    let stream = storage.get(&key(name), 0..object.bytes).await.unwrap();
-    stream.collect(1 << 30).await.unwrap().to_vec()
-}
-
-async fn names(storage: &dyn Storage, prefix: &str) -> Vec<String> {
-    use futures_util::TryStreamExt;
-    let found: Vec<Object> = storage.list(prefix).try_collect().await.unwrap();
-    let mut names: Vec<_> = found.iter().map(|object| object.key.to_string()).collect();
-    names.sort();
-    names
-}
-
 #[track_caller]
 fn failed<T: std::fmt::Debug>(done: Result<T, Error>, kind: Kind, words: &str) {
-    let error = done.unwrap_err();
-    let said = chain(&error);
-    assert_eq!(error.kind, kind, "{said}");
-    assert!(said.contains(words), "{words:?} is not in {said:?}");
+    says(&done.unwrap_err(), kind, &[words]);
 }
 
 /// Tries the promises of `size` in a folder of its own, of which nothing may stay.

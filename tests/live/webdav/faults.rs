@@ -13,6 +13,7 @@ use nxs_backup::stream::ByteStream;
 use crate::live::webdav::{body, key, keys, login, names, read, storage};
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
+use crate::support::storage::eventually;
 
 const MIB: usize = 1 << 20;
 
@@ -70,9 +71,7 @@ async fn a_server_that_falls_silent_is_given_up_and_nothing_stays() {
     proxy.heal();
     proxy.cut_all();
     // What cleans up has to learn that the way is open again.
-    while names(&dav).await != ["old"] {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually(&dav, &["old"]).await;
     dav.put(&key("new"), body(MIB).1).await.unwrap();
     assert_eq!(names(&dav).await, ["new", "old"]);
 }

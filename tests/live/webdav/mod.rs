@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use nxs_backup::base::{Key, Secret};
+use nxs_backup::base::Secret;
 use nxs_backup::storages::contract::{Size, check, keeps_every_promise, promises};
 use nxs_backup::storages::{Config, Object, Setting, Storage, connect, webdav};
 use nxs_backup::stream::{ByteStream, Error};
 
 use crate::support::server::Server;
-use crate::support::tree::noise;
+use crate::support::storage::{key, names, noise, read};
 
 /// The keys for a folder of its own below `path` of the server on this port, without a login.
 fn keys(port: u16, path: &str) -> webdav::Config {
@@ -37,28 +37,10 @@ fn storage(keys: &webdav::Config) -> Arc<dyn Storage> {
     connect(&Config::Webdav(keys.clone()), &Setting { retries: 0, ..Setting::alone("dav") })
 }
 
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
-/// A body of noise in chunks of 1 MiB.
+/// Noise and a body of it.
 fn body(length: usize) -> (Bytes, ByteStream) {
-    let bytes = Bytes::from(noise(length));
-    let chunks: Vec<_> =
-        bytes.chunks(1 << 20).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-    (bytes, ByteStream::from_stream(stream::iter(chunks)))
-}
-
-async fn read(storage: &dyn Storage, name: &str) -> Bytes {
-    let bytes = storage.stat(&key(name)).await.unwrap().unwrap().bytes;
-    storage.get(&key(name), 0..bytes).await.unwrap().collect(1 << 30).await.unwrap()
-}
-
-async fn names(storage: &dyn Storage) -> Vec<String> {
-    let found: Vec<Object> = storage.list("").try_collect().await.unwrap();
-    let mut names: Vec<_> = found.into_iter().map(|object| object.key.to_string()).collect();
-    names.sort();
-    names
+    let bytes = noise(length);
+    (bytes.clone(), crate::support::storage::body(&bytes))
 }
 
 #[tokio::test(flavor = "multi_thread")]
