@@ -28,6 +28,7 @@ pub mod smb;
 /// A container of an OpenStack Swift service.
 pub mod swift;
 mod tls;
+mod trouble;
 mod unique;
 /// A folder behind a WebDAV server.
 pub mod webdav;

@@ -125,7 +125,7 @@ impl Walk<'_> {
         prefix: &str,
         subject: &str,
     ) -> Result<Entries, Trouble> {
-        let of = |error| Trouble::of(subject, error);
+        let of = |error| Trouble::about(subject, error);
         let query = Directory::query_with_options::<FileDirectoryInformation>(opened, "*", ROOM);
         let mut query = query.await.map_err(of)?;
         let mut entries = Vec::new();
