@@ -82,7 +82,8 @@ impl Opened {
                 Err(trouble)
                     if trouble.mark.lost && failed < self.host.retries && !gate.is_given_up() =>
                 {
-                    info!(error = %chain(&trouble), "reading on over a new connection");
+                    let (storage, error) = (&self.host.name, chain(&trouble));
+                    info!(%storage, %error, "reading on over a new connection");
                     // The first time at once: most often it was only this connection.
                     std::thread::sleep(failed.checked_sub(1).map(pause).unwrap_or_default());
                     self.sftp = None;

@@ -98,7 +98,10 @@ impl Walk<'_> {
                     None if key.matches('/').count() < DEEPEST => {
                         folders.push((key, String::new()))
                     }
-                    None => debug!(%key, "too deep, as below a link to a folder above"),
+                    None => {
+                        let storage = &self.site.name;
+                        debug!(%storage, %key, "too deep, as below a link to a folder above");
+                    }
                 }
             }
         }
