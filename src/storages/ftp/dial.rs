@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::base::Secret;
 use crate::storages::Kind;
+use crate::storages::checks::in_url;
 use crate::storages::ftp::config::{Config, Passive, Tls};
 use crate::storages::ftp::errors::{Blocked, Reply, Trouble};
 use crate::storages::tls::{self, Versions};
@@ -194,7 +195,7 @@ impl Way {
     }
 
     fn server(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        format!("{}:{}", in_url(&self.host), self.port)
     }
 
     fn unreachable(&self, error: io::Error) -> Trouble {
