@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Proxy, Response, StatusCode};
 
-use crate::base::BoxError;
+use crate::base::{BoxError, Secret};
 use crate::storages::Kind;
 use crate::storages::tls::{self, Versions};
 
@@ -14,8 +14,9 @@ use crate::storages::tls::{self, Versions};
 pub(super) struct Way {
     /// Certificates to trust beside the system's.
     pub(super) ca_file: Option<PathBuf>,
-    /// A proxy as a URL; without it the environment decides, as for other programs.
-    pub(super) proxy: Option<String>,
+    /// A proxy as a URL, perhaps with a password; without it the environment decides, as for other
+    /// programs.
+    pub(super) proxy: Option<Secret>,
 }
 
 /// Makes a client. It follows no redirects: a request that is signed or carries a password must
@@ -32,7 +33,7 @@ pub(super) fn client(way: &Way) -> Result<Client, BoxError> {
         .tcp_nodelay(true)
         .user_agent(concat!("nxs-backup/", env!("CARGO_PKG_VERSION")));
     if let Some(proxy) = &way.proxy {
-        builder = builder.proxy(Proxy::all(proxy.as_str())?);
+        builder = builder.proxy(Proxy::all(proxy.reveal())?);
     }
     Ok(builder.build()?)
 }

@@ -1,8 +1,10 @@
-//! Places that keep whole objects: one trait, one file a kind, and the list of kinds.
+//! Places that keep whole objects: one trait, one folder a kind, and the list of kinds.
 //!
 //! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
-//! other rooms. Every storage and every layer keeps the promises of `contract.rs`. A new kind is
-//! its file with its `Config`, and four lines here: `mod`, variant, row and arm.
+//! other rooms. Every storage and every layer keeps the promises of [`contract`]. A new kind is
+//! its folder with its `Config`, and four lines here: `mod`, variant, row and arm. What several
+//! kinds do alike lies beside them: `checks`, `http`, `idle`, `names`, `tls`, `trouble`
+//! and `unique`.
 
 mod checks;
 /// What every storage and every layer promises, as a list that can be run.
@@ -28,6 +30,7 @@ pub mod smb;
 /// A container of an OpenStack Swift service.
 pub mod swift;
 mod tls;
+mod trouble;
 mod unique;
 /// A folder behind a WebDAV server.
 pub mod webdav;

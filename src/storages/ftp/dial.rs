@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::base::Secret;
 use crate::storages::Kind;
+use crate::storages::checks::in_url;
 use crate::storages::ftp::config::{Config, Passive, Tls};
 use crate::storages::ftp::errors::{Blocked, Reply, Trouble};
 use crate::storages::tls::{self, Versions};
@@ -143,7 +144,7 @@ impl Way {
                      is `tls: implicit` right, or does it speak none?",
                     self.server()
                 );
-                Trouble::with(Kind::Unsupported, problem, Reply::of(&response))
+                Trouble::of(Kind::Unsupported, problem, Reply::of(&response))
             }
             error => Trouble::about(&self.server(), error),
         })
@@ -173,7 +174,7 @@ impl Way {
             None => {
                 let made = tls::client_config(self.ca_file.as_deref(), Versions::Only12);
                 let made = made.map_err(|error| {
-                    Trouble::with(Kind::Other, format!("{}: no TLS", self.server()), error)
+                    Trouble::of(Kind::Other, format!("{}: no TLS", self.server()), error)
                 })?;
                 self.trusted.get_or_init(|| made).clone()
             }
@@ -194,7 +195,7 @@ impl Way {
     }
 
     fn server(&self) -> String {
-        format!("{}:{}", self.host, self.port)
+        format!("{}:{}", in_url(&self.host), self.port)
     }
 
     fn unreachable(&self, error: io::Error) -> Trouble {
@@ -208,7 +209,7 @@ impl Way {
             }
             _ => "the server cannot be reached; is `host` right?",
         };
-        Trouble::with(Kind::Unavailable, format!("{}: {advice}", self.server()), error)
+        Trouble::of(Kind::Unavailable, format!("{}: {advice}", self.server()), error)
     }
 
     fn no_greeting(&self, error: FtpError) -> Trouble {

@@ -5,36 +5,19 @@ use std::{fmt, io};
 use suppaftp::FtpError;
 use suppaftp::types::Response;
 
-use crate::base::BoxError;
 use crate::storages::Kind;
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
-    /// The server has too many connections, ours among them.
+pub(super) type Trouble = crate::storages::trouble::Trouble<Mark>;
+
+/// What it means for other connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    /// The server has too many, ours among them.
     pub(super) crowded: bool,
-    problem: String,
-    #[source]
-    source: Option<BoxError>,
 }
 
 impl Trouble {
-    /// Says `problem`, which has no deeper cause.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, crowded: false, problem: problem.into(), source: None }
-    }
-
-    /// Says `problem`, which comes from `source`.
-    pub(super) fn with(
-        kind: Kind,
-        problem: impl Into<String>,
-        source: impl Into<BoxError>,
-    ) -> Self {
-        Self { source: Some(source.into()), ..Self::new(kind, problem) }
-    }
-
     /// Says what went wrong with `subject`, a path or a server.
     pub(super) fn about(subject: &str, error: FtpError) -> Self {
         match error {
@@ -44,7 +27,7 @@ impl Trouble {
             FtpError::BadResponse => {
                 Self::new(Kind::Unavailable, format!("{subject}: the answer is no FTP"))
             }
-            other => Self::with(Kind::Other, subject, other),
+            other => Self::of(Kind::Other, subject, other),
         }
     }
 
@@ -52,7 +35,8 @@ impl Trouble {
     pub(super) fn refused(subject: &str, reply: Reply) -> Self {
         let (kind, advice) = reply.meaning();
         let problem = format!("{subject}: {advice}");
-        Self { crowded: reply.is_crowded(), ..Self::with(kind, problem, reply) }
+        let mark = Mark { crowded: reply.is_crowded() };
+        Self::of(kind, problem, reply).marked(mark)
     }
 
     /// Says that a connection failed.
@@ -63,14 +47,14 @@ impl Trouble {
                  let its passive ports through the firewall",
                 blocked.port
             );
-            return Self::with(Kind::Unavailable, problem, io::Error::from(blocked.kind));
+            return Self::of(Kind::Unavailable, problem, io::Error::from(blocked.kind));
         }
         match error.kind() {
             // Said before anything is sent: a command is one line.
             io::ErrorKind::InvalidInput => {
-                Self::with(Kind::Unsupported, format!("{subject}: FTP takes no such name"), error)
+                Self::of(Kind::Unsupported, format!("{subject}: FTP takes no such name"), error)
             }
-            _ => Self::with(Kind::Unavailable, format!("{subject}: the connection broke"), error),
+            _ => Self::of(Kind::Unavailable, format!("{subject}: the connection broke"), error),
         }
     }
 
@@ -88,12 +72,7 @@ impl Trouble {
         } else {
             (Kind::Unavailable, "no TLS came about")
         };
-        Self::with(kind, format!("{subject}: {advice}"), error)
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: crate::stream::Error) -> Self {
-        Self::with(Kind::Body, "the bytes that were to be stored broke off", error)
+        Self::of(kind, format!("{subject}: {advice}"), error)
     }
 }
 
@@ -256,8 +235,8 @@ mod tests {
         ] {
             assert_eq!(Trouble::refused("x", reply(text)).kind, kind, "{text}");
         }
-        assert!(Trouble::refused("x", reply("421 Too many")).crowded);
-        assert!(!Trouble::refused("x", reply("530 Login incorrect.")).crowded);
+        assert!(Trouble::refused("x", reply("421 Too many")).mark.crowded);
+        assert!(!Trouble::refused("x", reply("530 Login incorrect.")).mark.crowded);
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Pool {
             match Session::dial(&self.way, counted).await {
                 // The server has enough of us: one of ours will come free.
                 Err(trouble)
-                    if trouble.crowded && self.others() > 0 && begun.elapsed() < PATIENT =>
+                    if trouble.mark.crowded && self.others() > 0 && begun.elapsed() < PATIENT =>
                 {
                     sleep(STEP).await;
                 }

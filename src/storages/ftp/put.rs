@@ -163,7 +163,8 @@ impl<'a> Upload<'a> {
         while trouble.kind == Kind::Unavailable && self.broken < self.shared.retries {
             self.line = None;
             let error = chain(&trouble);
-            info!(%error, key = %self.key, attempt = self.broken + 1, "an upload broke, going on");
+            let (storage, attempt) = (&self.shared.name, self.broken + 1);
+            info!(%storage, %error, key = %self.key, attempt, "an upload broke, going on");
             self.pause().await;
             match self.resume().await {
                 Ok(()) => return Ok(()),
@@ -226,7 +227,8 @@ impl<'a> Upload<'a> {
                 Err(trouble)
                     if trouble.kind == Kind::Unavailable && self.broken < self.shared.retries =>
                 {
-                    info!(error = %chain(&trouble), key = %self.key, "asking again");
+                    let (storage, error) = (&self.shared.name, chain(&trouble));
+                    info!(%storage, %error, key = %self.key, "asking again");
                     self.pause().await;
                     session = self.shared.pool.take().await?;
                 }

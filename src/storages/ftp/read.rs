@@ -11,7 +11,7 @@ use crate::base::{KIB, Key};
 use crate::storages::ftp::Shared;
 use crate::storages::ftp::errors::Trouble;
 use crate::storages::ftp::session::{Ask, Refusal, Session, Transfer};
-use crate::storages::{Error, Kind, Object};
+use crate::storages::{Kind, Object};
 use crate::stream::{self, ByteStream, Feeder};
 
 /// Tells size and time of the file of `key`.
@@ -52,7 +52,7 @@ pub(super) async fn get(
     let transfer = transfer.map_err(|refusal| match refusal {
         Refusal::Refused(reply) if part.start > 0 && matches!(reply.code, 500..=504) => {
             let problem = format!("{path}: the server cannot read from the middle (REST)");
-            Trouble::with(Kind::Unsupported, problem, reply)
+            Trouble::of(Kind::Unsupported, problem, reply)
         }
         refusal => refusal.into_trouble(&path),
     })?;
@@ -98,7 +98,7 @@ impl Reading {
                 let name = self.shared.name.clone();
                 let key = self.key.clone();
                 let trouble = self.explain(error).await;
-                let error = Error::new(trouble.kind, &name, "get", &key, trouble);
+                let error = trouble.on(&name, "get", &key);
                 feeder.fail(stream::Error::new(error)).await;
             }
         }

@@ -83,7 +83,7 @@ impl Drop for Leftover {
             let (shared, partial) = (Arc::clone(&self.shared), self.partial.clone());
             runtime.spawn(unconstrained(async move {
                 if timeout(LATER, try_longer(&shared, &partial)).await.is_err() {
-                    debug!(key = %partial, "a temporary file may be left");
+                    debug!(storage = %shared.name, key = %partial, "a temporary file may be left");
                 }
             }));
         }

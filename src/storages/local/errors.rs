@@ -5,25 +5,12 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::base::BoxError;
 use crate::storages::Kind;
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
-    problem: String,
-    #[source]
-    source: Option<BoxError>,
-}
+pub(super) type Trouble = crate::storages::trouble::Trouble;
 
 impl Trouble {
-    /// Says `problem`, which has no deeper cause.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, problem: problem.into(), source: None }
-    }
-
     /// Wraps what the system answered about `path`.
     pub(super) fn io(path: &Path, error: impl Into<io::Error>) -> Self {
         let error = error.into();
@@ -33,13 +20,7 @@ impl Trouble {
             Some(advice) => format!("{path}: {advice}"),
             None => path.to_string(),
         };
-        Self { kind, problem, source: Some(error.into()) }
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: crate::stream::Error) -> Self {
-        let problem = "the bytes that were to be stored broke off".to_owned();
-        Self { kind: Kind::Body, problem, source: Some(error.into()) }
+        Self::of(kind, problem, error)
     }
 }
 

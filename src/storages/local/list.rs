@@ -72,7 +72,8 @@ impl Walk<'_> {
                 Ok(name) if name.starts_with(prefix) => name,
                 Ok(_) => continue,
                 Err(_) => {
-                    debug!(folder = %path.display(), name = ?entry.file_name(), "foreign name");
+                    let (storage, folder) = (&self.root.name, path.display());
+                    debug!(%storage, %folder, name = ?entry.file_name(), "foreign name");
                     continue;
                 }
             };

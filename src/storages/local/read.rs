@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 use crate::base::{Key, MIB};
 use crate::storages::local::errors::Trouble;
 use crate::storages::local::folder::Root;
-use crate::storages::{Error, Kind, Object};
+use crate::storages::{Kind, Object};
 use crate::stream::{self, Buffers, ByteStream, Feeder};
 
 /// A part of a file that can be read; a short part was read already.
@@ -67,7 +67,7 @@ impl Opened {
         let (feeder, stream) = ByteStream::channel(2);
         spawn_blocking(move || {
             if let Some((feeder, trouble)) = self.pump(feeder) {
-                let error = Error::new(trouble.kind, &storage, "get", &key, trouble);
+                let error = trouble.on(&storage, "get", &key);
                 feeder.blocking_fail(stream::Error::new(error));
             }
         });

@@ -109,7 +109,9 @@ impl Walk {
     /// Notes what an entry is.
     async fn entry(&mut self, reading: &Reading, entry: Entry) -> Result<()> {
         let Ok(name) = std::str::from_utf8(&entry.name) else {
-            debug!(folder = reading.folder, name = ?entry.name.escape_ascii().to_string(), "foreign name");
+            let (storage, folder) = (&self.call.server.name, &reading.folder);
+            let name = entry.name.escape_ascii().to_string();
+            debug!(%storage, folder, ?name, "foreign name");
             return Ok(());
         };
         if matches!(name, "." | "..") || !name.starts_with(&reading.prefix) {

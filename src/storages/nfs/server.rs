@@ -10,6 +10,7 @@ use nfs3_client::nfs3_types::xdr_codec::Opaque;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::storages::Setting;
+use crate::storages::checks::in_url;
 use crate::storages::idle::Idle;
 use crate::storages::nfs::wire::Client;
 
@@ -32,7 +33,7 @@ impl Way {
     /// Says where it is, for people: `nas:/export/backup`.
     pub(super) fn place(&self) -> String {
         let slash = if self.export.ends_with('/') || self.below.is_empty() { "" } else { "/" };
-        format!("{}:{}{slash}{}", self.host, self.export, self.below)
+        format!("{}:{}{slash}{}", in_url(&self.host), self.export, self.below)
     }
 
     /// Makes the credentials of AUTH_SYS.

@@ -45,7 +45,7 @@ impl Bucket {
 
     /// Says whose call it was that failed.
     pub(super) fn error(&self, verb: &'static str, subject: &str, trouble: Trouble) -> Error {
-        Error::new(trouble.kind, &self.name, verb, subject, trouble)
+        trouble.on(&self.name, verb, subject)
     }
 
     /// Returns what a new object of this key is to be like.

@@ -51,8 +51,7 @@ impl Client {
     /// Makes the client; nobody is dialled.
     pub(super) fn new(target: &Target) -> Result<Self, Trouble> {
         let wrong = |error| Trouble::of(Kind::Other, "no connection can be made", error);
-        let proxy = target.proxy.as_ref().map(|proxy| proxy.reveal().to_owned());
-        let way = Way { ca_file: target.ca_file.clone(), proxy };
+        let way = Way { ca_file: target.ca_file.clone(), proxy: target.proxy.clone() };
         let http = shared::client(&way).map_err(wrong)?;
         let near = shared::client(&Way { proxy: None, ..way }).map_err(wrong)?;
         let region = target.region.clone().or_else(region_of_environment);

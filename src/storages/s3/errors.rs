@@ -3,21 +3,15 @@
 use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap};
 
-use crate::base::BoxError;
 use crate::storages::s3::xml::Element;
 use crate::storages::{Kind, http};
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
-    /// The store's own word for it, where it answered at all.
-    pub(super) code: String,
-    problem: String,
-    #[source]
-    source: Option<BoxError>,
-}
+pub(super) type Trouble = crate::storages::trouble::Trouble<Code>;
+
+/// The store's own word for it, where it answered at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Code(pub(super) String);
 
 /// What the store answered instead of success.
 #[derive(Debug, thiserror::Error)]
@@ -28,21 +22,6 @@ struct Said {
 }
 
 impl Trouble {
-    /// Says `problem`, which has no deeper cause.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, code: String::new(), problem: problem.into(), source: None }
-    }
-
-    /// Says `problem` and its cause.
-    pub(super) fn of(kind: Kind, problem: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(kind, problem) }
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: crate::stream::Error) -> Self {
-        Self::of(Kind::Body, "the bytes that were to be stored broke off", error)
-    }
-
     /// Wraps a request that brought no answer.
     pub(super) fn no_answer(error: reqwest::Error) -> Self {
         let kind = http::kind_of_failure(&error);
@@ -70,7 +49,7 @@ impl Trouble {
         };
         let message = message.map(|said| format!(": {said}")).unwrap_or_default();
         let said = Said { code: code.clone(), message };
-        Self { kind, code, problem, source: Some(said.into()) }
+        Self::of(kind, problem, said).marked(Code(code))
     }
 
     /// Tells whether what was asked for is not there.
@@ -241,7 +220,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(DATE, "Fri, 01 Jan 2021 00:00:00 GMT".parse().unwrap());
         let trouble = Trouble::answer(StatusCode::FORBIDDEN, &headers, b"", Need::Get);
-        assert_eq!(trouble.code, SKEWED);
+        assert_eq!(trouble.mark.0, SKEWED);
     }
 
     #[test]

@@ -135,8 +135,8 @@ impl Upload {
                 ended.map_err(|trouble| bucket.error("abort", key.as_str(), trouble))
             });
             if let Err(error) = aborted.await {
-                let error = chain(&error);
-                warn!(%error, "an unfinished upload stays until `sweep` or the bucket removes it");
+                let (storage, error) = (&bucket.name, chain(&error));
+                warn!(%storage, %error, "an unfinished upload stays until `sweep` or the bucket removes it");
             }
         })
     }

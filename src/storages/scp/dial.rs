@@ -23,7 +23,7 @@ pub(super) fn dial(config: &Config, watch: &Watch) -> Result<Sftp, Trouble> {
     let mut sftp = Sftp::begin(line).map_err(|error| match error.kind() {
         std::io::ErrorKind::InvalidData => {
             let problem = format!("{} lets us in, but speaks no SFTP", config.host);
-            Trouble::because(Kind::Unsupported, problem, error)
+            Trouble::of(Kind::Unsupported, problem, error)
         }
         _ => Trouble::lost("the server ended the connection before SFTP began", error),
     })?;
@@ -39,7 +39,7 @@ fn known(config: &Config, watch: &Watch) -> Result<(Session, TcpStream), Trouble
         let (session, socket) = match shake_hands(config, &algorithms, watch) {
             Ok(connected) => connected,
             // It has no key of this type; an earlier attempt said more.
-            Err(trouble) if !trouble.lost && last.is_some() => continue,
+            Err(trouble) if !trouble.mark.lost && last.is_some() => continue,
             Err(trouble) => return Err(trouble),
         };
         let Some(key) = session.host_key().map(|(blob, _)| HostKey::new(blob)) else {
@@ -60,7 +60,7 @@ fn shake_hands(
     watch: &Watch,
 ) -> Result<(Session, TcpStream), Trouble> {
     let socket = reach(config, watch)?;
-    let set_up = |error| Trouble::because(Kind::Other, "SSH could not be set up here", error);
+    let set_up = |error| Trouble::of(Kind::Other, "SSH could not be set up here", error);
     let mut session = Session::new().map_err(set_up)?;
     session.set_timeout(TICK_MILLIS);
     session.method_pref(MethodType::HostKey, algorithms).map_err(set_up)?;
@@ -75,7 +75,7 @@ fn shake_hands(
                 "{}: no way to encrypt that both sides accept; is its SSH very old?",
                 config.host
             );
-            Trouble::because(Kind::Unsupported, problem, error)
+            Trouble::of(Kind::Unsupported, problem, error)
         }
         _ if error.is_slow() => {
             let problem = format!("{} port {} does not answer as SSH", config.host, config.port());

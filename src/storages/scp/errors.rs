@@ -7,40 +7,19 @@ use crate::storages::Kind;
 use crate::storages::scp::sftp::{Fault, code};
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
-    problem: String,
-    #[source]
-    source: Option<BoxError>,
-    /// The connection is of no use any more; another one may be.
+pub(super) type Trouble = crate::storages::trouble::Trouble<Mark>;
+
+/// What it means for the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    /// It is of no use any more; another one may be.
     pub(super) lost: bool,
 }
 
 impl Trouble {
-    /// Says `problem`, which has no deeper cause.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, problem: problem.into(), source: None, lost: false }
-    }
-
-    /// Says `problem` and its cause.
-    pub(super) fn because(
-        kind: Kind,
-        problem: impl Into<String>,
-        source: impl Into<BoxError>,
-    ) -> Self {
-        Self { source: Some(source.into()), ..Self::new(kind, problem) }
-    }
-
     /// Says that the connection broke.
     pub(super) fn lost(problem: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { lost: true, ..Self::because(Kind::Unavailable, problem, source) }
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: crate::stream::Error) -> Self {
-        Self::because(Kind::Body, "the bytes that were to be stored broke off", error)
+        Self::of(Kind::Unavailable, problem, source).marked(Mark { lost: true })
     }
 
     /// Says that nobody waits for the answer any more.
@@ -114,7 +93,7 @@ mod tests {
     fn a_broken_connection_may_work_later() {
         let silent = io::Error::new(io::ErrorKind::TimedOut, "no answer for 3 s");
         let trouble = Fault::Lost(silent).about("a", "read it");
-        assert!(trouble.lost && trouble.kind == Kind::Unavailable);
+        assert!(trouble.mark.lost && trouble.kind == Kind::Unavailable);
         assert_eq!(chain(&trouble), "the server does not answer any more: no answer for 3 s");
     }
 }

@@ -76,7 +76,7 @@ impl Host {
         if let Some(mut sftp) = self.idle.take() {
             sftp.watched_by(watch.clone());
             match call(&mut sftp) {
-                Err(trouble) if trouble.lost && !gate.is_given_up() => {
+                Err(trouble) if trouble.mark.lost && !gate.is_given_up() => {
                     debug!(storage = %self.name, error = %chain(&trouble), "dialling anew");
                     self.idle.hang_up();
                 }
@@ -91,7 +91,7 @@ impl Host {
         match call(&mut sftp) {
             Ok(done) => Ok((sftp, done)),
             Err(trouble) => {
-                if !trouble.lost {
+                if !trouble.mark.lost {
                     self.give_back(sftp);
                 }
                 Err(trouble)

@@ -195,7 +195,7 @@ impl Trust {
                          name another file in `known_hosts`, or set `host_key`",
                         file.display()
                     );
-                    return Err(Trouble::because(Kind::Denied, problem, error));
+                    return Err(Trouble::of(Kind::Denied, problem, error));
                 }
             }
         }
@@ -221,7 +221,7 @@ impl Trust {
                 key.shown(),
                 self.name
             );
-            Trouble::because(Kind::Denied, problem, error)
+            Trouble::of(Kind::Denied, problem, error)
         })
     }
 

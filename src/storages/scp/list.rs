@@ -128,7 +128,8 @@ impl Walk<'_> {
     /// Sends a file, or notes a folder. Links are followed nowhere.
     fn entry(&self, entry: &Entry, folder: &str, prefix: &str, inner: &mut Vec<String>) {
         let Ok(name) = std::str::from_utf8(&entry.name) else {
-            debug!(folder, name = ?entry.name.escape_ascii().to_string(), "foreign name");
+            let (storage, name) = (&self.host.name, entry.name.escape_ascii().to_string());
+            debug!(%storage, folder, ?name, "foreign name");
             return;
         };
         if name == "." || name == ".." || !name.starts_with(prefix) {

@@ -64,7 +64,7 @@ impl Scp {
     }
 
     fn error(&self, verb: &'static str, subject: &str, trouble: Trouble) -> Error {
-        Error::new(trouble.kind, &self.0.name, verb, subject, trouble)
+        trouble.on(&self.0.name, verb, subject)
     }
 }
 

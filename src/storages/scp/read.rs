@@ -17,7 +17,7 @@ use crate::storages::scp::gate::{Gate, Waiting};
 use crate::storages::scp::host::Host;
 use crate::storages::scp::sftp::{Handle, Sftp};
 use crate::storages::scp::wire::Attributes;
-use crate::storages::{Error, Kind, Object};
+use crate::storages::{Kind, Object};
 use crate::stream::{self as bytes_stream, ByteStream, Feeder};
 
 /// A part of a file that can be read; a short part was read already.
@@ -61,7 +61,7 @@ impl Opened {
         let gate = waiting.0.clone();
         spawn_blocking(move || {
             if let Some((feeder, trouble)) = self.pump(feeder, &gate) {
-                let error = Error::new(trouble.kind, &self.host.name, "get", &self.key, trouble);
+                let error = trouble.on(&self.host.name, "get", &self.key);
                 feeder.blocking_fail(bytes_stream::Error::new(error));
             }
         });
@@ -80,9 +80,10 @@ impl Opened {
                     feeder.blocking_send(chunk).ok()?;
                 }
                 Err(trouble)
-                    if trouble.lost && failed < self.host.retries && !gate.is_given_up() =>
+                    if trouble.mark.lost && failed < self.host.retries && !gate.is_given_up() =>
                 {
-                    info!(error = %chain(&trouble), "reading on over a new connection");
+                    let (storage, error) = (&self.host.name, chain(&trouble));
+                    info!(%storage, %error, "reading on over a new connection");
                     // The first time at once: most often it was only this connection.
                     std::thread::sleep(failed.checked_sub(1).map(pause).unwrap_or_default());
                     self.sftp = None;

@@ -48,7 +48,7 @@ pub(super) fn start(host: Arc<Host>, key: Key) -> Putting {
                 Ok(object)
             }
             Err(trouble) => {
-                upload.take_back(sftp, &host, trouble.lost);
+                upload.take_back(sftp, &host, trouble.mark.lost);
                 Err(trouble)
             }
         }
@@ -262,7 +262,7 @@ impl Upload {
             return Err(Trouble::given_up());
         }
         match self.rename(sftp) {
-            Err(trouble) if trouble.lost => self.was_renamed(host, trouble)?,
+            Err(trouble) if trouble.mark.lost => self.was_renamed(host, trouble)?,
             done => done?,
         }
         let modified = facts.modified.and_then(|at| Timestamp::from_second(i64::from(at)).ok());

@@ -27,7 +27,7 @@ impl Upload {
             let renamed = self.rename().await;
             match self.wire.note(renamed) {
                 Ok(object) => return Ok(object),
-                Err(trouble) if trouble.lost => {
+                Err(trouble) if trouble.mark.lost => {
                     if let Some(object) = self.recover_rename(trouble).await? {
                         return Ok(object);
                     }
@@ -58,7 +58,7 @@ impl Upload {
             file_name: to.as_str().into(),
         };
         let renamed = self.file.set_info(rename).await;
-        renamed.map_err(|error| Trouble::of(&self.subject, error))
+        renamed.map_err(|error| Trouble::about(&self.subject, error))
     }
 
     /// Refuses to replace an object whose name differs only in upper and lower case.
@@ -67,7 +67,7 @@ impl Upload {
         let twin = match self.wire.file(&self.subject, &path, Open, look()).await {
             Ok(twin) => twin,
             // It went away meanwhile, or may not be looked at: then the rename tells.
-            Err(trouble) if !trouble.lost => return Ok(()),
+            Err(trouble) if !trouble.mark.lost => return Ok(()),
             Err(trouble) => return Err(trouble),
         };
         let there = spelling(&twin).await;

@@ -28,7 +28,7 @@ pub(super) async fn remove_file(wire: &Wire, subject: &str, path: &str) -> Resul
         Err(trouble) => return Err(trouble),
     };
     let doomed = doom(&file, subject).await;
-    let closed = file.close().await.map_err(|error| Trouble::of(subject, error));
+    let closed = file.close().await.map_err(|error| Trouble::about(subject, error));
     match doomed.and(closed) {
         // Somebody else removes it, too.
         Err(trouble) if trouble.is_nothing() => Ok(()),

@@ -3,32 +3,21 @@
 use crate::storages::Kind;
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
+pub(super) type Trouble = crate::storages::trouble::Trouble<Mark>;
+
+/// What it means for the connection, and where it comes from.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
     /// The connection is of no use any more; a new one may do.
     pub(super) lost: bool,
     /// What the server said, if it said anything.
     pub(super) status: Option<u32>,
-    problem: String,
 }
 
 impl Trouble {
-    /// Says `problem`; the connection is as good as before.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, lost: false, status: None, problem: problem.into() }
-    }
-
     /// Says that the connection is of no use any more.
     pub(super) fn lost(problem: impl Into<String>) -> Self {
-        Self { kind: Kind::Unavailable, lost: true, status: None, problem: problem.into() }
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: &crate::stream::Error) -> Self {
-        let problem = format!("the bytes that were to be stored broke off: {error}");
-        Self::new(Kind::Body, problem)
+        Self::new(Kind::Unavailable, problem).marked(Mark { lost: true, status: None })
     }
 
     /// Says why a task of ours ended.
@@ -37,7 +26,7 @@ impl Trouble {
     }
 
     /// Wraps what the server answered about `subject`.
-    pub(super) fn of(subject: &str, error: smb::Error) -> Self {
+    pub(super) fn about(subject: &str, error: smb::Error) -> Self {
         match status_of(&error) {
             Some(status) => Self::answer(subject, status),
             None => Self::unanswered(subject, &error),
@@ -57,12 +46,12 @@ impl Trouble {
         let text = error.to_string();
         let (_, kind, words) = LIBRARY.iter().find(|(sign, ..)| text.contains(sign))?;
         let (lost, problem) = (*kind == Kind::Unavailable, format!("{subject}: {words}"));
-        Some(Self { kind: *kind, lost, status: None, problem })
+        Some(Self::new(*kind, problem).marked(Mark { lost, status: None }))
     }
 
     /// Wraps what the server answered to a read, a write or a flush.
     pub(super) fn io(subject: &str, error: std::io::Error) -> Self {
-        Self::of(subject, smb::Error::IoError(error))
+        Self::about(subject, smb::Error::IoError(error))
     }
 
     /// Tells whether there is no such file or folder.
@@ -72,18 +61,19 @@ impl Trouble {
 
     /// Tells whether the server said one of `statuses`.
     pub(super) fn said(&self, statuses: &[u32]) -> bool {
-        self.status.is_some_and(|status| statuses.contains(&status))
+        self.mark.status.is_some_and(|status| statuses.contains(&status))
     }
 
     fn answer(subject: &str, status: u32) -> Self {
         let known = STATUSES.iter().find(|known| known.code == status);
         let Some(known) = known else {
             let problem = format!("{subject}: the server answered with status {status:#010x}");
-            return Self { kind: Kind::Other, lost: false, status: Some(status), problem };
+            let mark = Mark { lost: false, status: Some(status) };
+            return Self::new(Kind::Other, problem).marked(mark);
         };
         let Known { name, kind, words, lost, .. } = known;
         let problem = format!("{subject}: {words} (STATUS_{name})");
-        Self { kind: *kind, lost: *lost, status: Some(status), problem }
+        Self::new(*kind, problem).marked(Mark { lost: *lost, status: Some(status) })
     }
 }
 
@@ -268,8 +258,8 @@ mod tests {
             (0xC000_00D0, Kind::Unavailable, false),
             (0xC0FF_EE00, Kind::Other, false),
         ] {
-            let trouble = Trouble::of("x", smb::Error::UnexpectedMessageStatus(status));
-            assert_eq!((trouble.kind, trouble.lost), (kind, lost), "{status:#x}");
+            let trouble = Trouble::about("x", smb::Error::UnexpectedMessageStatus(status));
+            assert_eq!((trouble.kind, trouble.mark.lost), (kind, lost), "{status:#x}");
         }
     }
 
@@ -284,13 +274,13 @@ mod tests {
             }
         }
         let cut = Trouble::io("x", std::io::Error::other("Client connection is stopped"));
-        assert!(cut.lost && cut.kind == Kind::Unavailable);
+        assert!(cut.mark.lost && cut.kind == Kind::Unavailable);
     }
 
     #[test]
     fn the_words_name_the_subject_the_cause_and_what_to_do() {
         let error = smb::Error::UnexpectedMessageStatus(0xC000_007F);
-        let said = Trouble::of("smb://nas/b/x", error).to_string();
+        let said = Trouble::about("smb://nas/b/x", error).to_string();
         let should = "smb://nas/b/x: no room is left on the share; free some space, or keep fewer \
                       copies (STATUS_DISK_FULL)";
         assert_eq!(said, should);

@@ -28,7 +28,7 @@ impl Wire {
         let attributes = FileAttributes::new();
         let args = FileCreateArgs { disposition, attributes, options, desired_access: access };
         let opened = self.within(self.tree().create(path, &args)).await?;
-        match opened.map_err(|error| Trouble::of(subject, error))? {
+        match opened.map_err(|error| Trouble::about(subject, error))? {
             Resource::File(file) => Ok(file),
             Resource::Directory(folder) => {
                 folder.close().await.ok();
@@ -50,7 +50,7 @@ impl Wire {
         let attributes = FileAttributes::new().with_directory(true);
         let args = FileCreateArgs { disposition, attributes, options, desired_access: access };
         let opened = self.within(self.tree().create(path, &args)).await?;
-        match opened.map_err(|error| Trouble::of(subject, error))? {
+        match opened.map_err(|error| Trouble::about(subject, error))? {
             Resource::Directory(folder) => Ok(folder),
             _ => Err(Trouble::new(Kind::NotFound, format!("{subject}: a file lies there"))),
         }
@@ -86,15 +86,15 @@ pub(super) async fn close(handle: &ResourceHandle) {
 /// Lets the server remove an open file or folder as soon as it is closed.
 pub(super) async fn doom(handle: &ResourceHandle, subject: &str) -> Result<(), Trouble> {
     let doomed = handle.set_info(FileDispositionInformation::default()).await;
-    doomed.map_err(|error| Trouble::of(subject, error))
+    doomed.map_err(|error| Trouble::about(subject, error))
 }
 
 /// Returns the path of an open file as it is spelled on the server's disk, where it tells.
 pub(super) async fn spelling(handle: &ResourceHandle) -> Result<Option<String>, Trouble> {
     match handle.query_info::<FileNormalizedNameInformation>().await {
         Ok(name) => Ok(Some(name.file_name.to_string().trim_start_matches('\\').to_owned())),
-        Err(error) => match Trouble::of("", error) {
-            trouble if trouble.lost => Err(trouble),
+        Err(error) => match Trouble::about("", error) {
+            trouble if trouble.mark.lost => Err(trouble),
             _ => Ok(None),
         },
     }

@@ -70,7 +70,7 @@ impl Link {
         let wire = self.wire().await?;
         let worked = wire.used.swap(true, Ordering::Relaxed);
         match wire.note(call(wire.clone()).await) {
-            Err(trouble) if trouble.lost && worked => {
+            Err(trouble) if trouble.mark.lost && worked => {
                 let wire = self.wire().await?;
                 wire.used.store(true, Ordering::Relaxed);
                 wire.note(call(wire.clone()).await)
@@ -125,7 +125,7 @@ impl Wire {
 
     /// Gives up on it if `done` says so.
     pub(super) fn note<T>(&self, done: Result<T, Trouble>) -> Result<T, Trouble> {
-        if done.as_ref().is_err_and(|trouble| trouble.lost) {
+        if done.as_ref().is_err_and(|trouble| trouble.mark.lost) {
             self.give_up();
         }
         done
@@ -180,7 +180,7 @@ impl Target {
     async fn connect(&self) -> Result<Wire, Trouble> {
         let meter = Arc::new(Meter::default());
         let connection = self.reach(&meter).await?;
-        let of = |error| Trouble::of(&self.location, error);
+        let of = |error| Trouble::about(&self.location, error);
         let session = connection.authenticate(self.identity()?).await.map_err(of)?;
         let unc = UncPath::new(&self.config.host);
         let unc = unc.and_then(|unc| unc.with_share(&self.config.share)).map_err(of)?;
@@ -267,7 +267,7 @@ impl Target {
 
     fn unwelcome(&self, error: &smb::Error) -> Trouble {
         let location = &self.location;
-        let known = Trouble::known(location, error).filter(|known| !known.lost);
+        let known = Trouble::known(location, error).filter(|known| !known.mark.lost);
         if let Some(trouble) = known {
             return trouble;
         }

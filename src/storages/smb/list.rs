@@ -98,7 +98,10 @@ impl Walk<'_> {
                     None if key.matches('/').count() < DEEPEST => {
                         folders.push((key, String::new()))
                     }
-                    None => debug!(%key, "too deep, as below a link to a folder above"),
+                    None => {
+                        let storage = &self.site.name;
+                        debug!(%storage, %key, "too deep, as below a link to a folder above");
+                    }
                 }
             }
         }
@@ -125,7 +128,7 @@ impl Walk<'_> {
         prefix: &str,
         subject: &str,
     ) -> Result<Entries, Trouble> {
-        let of = |error| Trouble::of(subject, error);
+        let of = |error| Trouble::about(subject, error);
         let query = Directory::query_with_options::<FileDirectoryInformation>(opened, "*", ROOM);
         let mut query = query.await.map_err(of)?;
         let mut entries = Vec::new();

@@ -79,7 +79,7 @@ impl Smb {
 
 impl Site {
     fn error(&self, verb: &'static str, subject: &str, trouble: Trouble) -> Error {
-        Error::new(trouble.kind, &self.name, verb, subject, trouble)
+        trouble.on(&self.name, verb, subject)
     }
 
     /// The path of a key, or of a folder of keys, on the share.

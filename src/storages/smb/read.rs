@@ -97,7 +97,7 @@ impl Opened {
             let before = self.part.start;
             let fed = self.feed(&feeder).await;
             match self.wire.note(fed) {
-                Err(trouble) if trouble.lost => {
+                Err(trouble) if trouble.mark.lost => {
                     broken = if self.part.start > before { 1 } else { broken + 1 };
                     if broken > self.site.retries {
                         return self.fail(feeder, trouble).await;

@@ -78,7 +78,7 @@ impl Upload {
         loop {
             let pumped = self.pump(&mut body).await;
             match self.wire.note(pumped) {
-                Err(trouble) if trouble.lost => self.recover(trouble).await?,
+                Err(trouble) if trouble.mark.lost => self.recover(trouble).await?,
                 pumped => break pumped?,
             }
         }
@@ -110,7 +110,7 @@ impl Upload {
                 bytes = body.next(), if hungry => match bytes {
                     Ok(Some(bytes)) => pipe.take(bytes),
                     Ok(None) => pipe.end(),
-                    Err(error) => return Err(Trouble::body(&error)),
+                    Err(error) => return Err(Trouble::body(error)),
                 },
                 // A server may close a connection on which nothing happens.
                 () = sleep(SILENCE), if quiet => pipe.flush(file),
@@ -132,7 +132,7 @@ impl Upload {
             };
             let checked = self.pipe.check(&self.file, &self.subject).await;
             match self.wire.note(checked) {
-                Err(again) if again.lost => trouble = again,
+                Err(again) if again.mark.lost => trouble = again,
                 done => return done,
             }
         }
@@ -188,7 +188,7 @@ impl Upload {
     async fn check_spelling(&self) -> Result<(), Trouble> {
         let Some(there) = spelling(&self.file).await.or_else(|trouble| {
             // It is found out soon enough that the connection is lost.
-            if trouble.lost { Ok(None) } else { Err(trouble) }
+            if trouble.mark.lost { Ok(None) } else { Err(trouble) }
         })?
         else {
             return Ok(());
@@ -218,7 +218,7 @@ impl Upload {
     /// Tells what the server has of the file, all of it by now.
     pub(super) async fn stored(&self) -> Result<Object, Trouble> {
         let facts = self.file.query_info::<FileNetworkOpenInformation>().await;
-        let facts = facts.map_err(|error| Trouble::of(&self.subject, error))?;
+        let facts = facts.map_err(|error| Trouble::about(&self.subject, error))?;
         let (bytes, should) = (facts.end_of_file, self.pipe.bytes());
         if bytes != should {
             let problem =

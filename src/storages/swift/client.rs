@@ -103,7 +103,7 @@ impl Client {
     }
 
     pub(super) fn error(&self, verb: &'static str, subject: &str, trouble: Trouble) -> Error {
-        trouble.of(&self.name, verb, subject)
+        trouble.on(&self.name, verb, subject)
     }
 
     /// Names the container of a shelf.

@@ -152,10 +152,7 @@ impl Section for Config {
     }
 
     fn connect(&self, setting: &Setting<'_>) -> Arc<dyn Storage> {
-        let way = http::Way {
-            ca_file: self.ca_file.clone(),
-            proxy: self.proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
-        };
+        let way = http::Way { ca_file: self.ca_file.clone(), proxy: self.proxy.clone() };
         let words = |wrong: Vec<Wrong>| {
             wrong.into_iter().map(|wrong| wrong.message).collect::<Vec<_>>().join("; ")
         };

@@ -73,7 +73,7 @@ async fn nothing(client: &Client, key: &Key, part: Range<u64>) -> Result<ByteStr
 /// Passes on exactly `wanted` bytes: fewer are an error.
 fn body(client: &Client, key: &Key, response: Response, wanted: u64) -> ByteStream {
     let (storage, key, url) = (client.name.clone(), key.clone(), response.url().clone());
-    let failed = move |trouble: Trouble| Error::new(trouble.of(&storage, "get", key.as_str()));
+    let failed = move |trouble: Trouble| Error::new(trouble.on(&storage, "get", &key));
     let broken = failed.clone();
     let bytes = response.bytes_stream();
     let bytes = bytes.map_err(move |error| broken(Trouble::failed(&url, error)));

@@ -2,32 +2,14 @@
 
 use reqwest::{Response, StatusCode, Url};
 
-use crate::base::BoxError;
+use crate::storages::Kind;
 use crate::storages::http::{excerpt, kind_of, kind_of_failure};
 use crate::storages::swift::login::authority;
-use crate::storages::{Error, Kind};
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
-    problem: String,
-    #[source]
-    source: Option<BoxError>,
-}
+pub(super) type Trouble = crate::storages::trouble::Trouble;
 
 impl Trouble {
-    /// Says `problem`, which has no deeper cause.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, problem: problem.into(), source: None }
-    }
-
-    /// Adds the deeper cause.
-    pub(super) fn because(self, source: impl Into<BoxError>) -> Self {
-        Self { source: Some(source.into()), ..self }
-    }
-
     /// Says that a request to `url` brought no answer.
     pub(super) fn failed(url: &Url, error: reqwest::Error) -> Self {
         let (kind, host) = (kind_of_failure(&error), authority(url));
@@ -61,16 +43,6 @@ impl Trouble {
         };
         let trouble = Self::new(kind, problem);
         if text.is_empty() { trouble } else { trouble.because(text) }
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: crate::stream::Error) -> Self {
-        Self::new(Kind::Body, "the bytes that were to be stored broke off").because(error)
-    }
-
-    /// Makes the error of a call.
-    pub(super) fn of(self, storage: &str, verb: &'static str, subject: &str) -> Error {
-        Error::new(self.kind, storage, verb, subject, self)
     }
 }
 

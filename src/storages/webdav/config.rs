@@ -45,7 +45,7 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// A proxy as a URL; without it the environment decides.
     #[serde(default)]
-    pub proxy: Option<String>,
+    pub proxy: Option<Secret>,
 }
 
 impl Config {
@@ -61,8 +61,8 @@ impl Config {
         self.token.as_ref().filter(|token| !token.reveal().is_empty())
     }
 
-    fn proxy(&self) -> Option<&str> {
-        self.proxy.as_deref().filter(|proxy| !proxy.is_empty())
+    fn proxy(&self) -> Option<&Secret> {
+        self.proxy.as_ref().filter(|proxy| !proxy.reveal().is_empty())
     }
 
     /// The URL with scheme and port, or why it is none.
@@ -159,7 +159,7 @@ impl Section for Config {
         }
         let ca_file = self.ca_file.as_deref().filter(|path| !path.as_os_str().is_empty());
         wrong.extend(checks::ca_file(ca_file));
-        wrong.extend(checks::proxy(self.proxy()));
+        wrong.extend(checks::proxy(self.proxy().map(Secret::reveal)));
         wrong
     }
 
@@ -188,7 +188,7 @@ impl Section for Config {
         Arc::new(Webdav(Arc::new(Service {
             name: setting.name.to_owned(),
             place: self.place(),
-            way: http::Way { ca_file, proxy: self.proxy().map(str::to_owned) },
+            way: http::Way { ca_file, proxy: self.proxy().cloned() },
             auth: Auth::new(self.login()),
             retries: setting.retries,
             tmp_dir: setting.tmp_dir.to_owned(),
@@ -230,7 +230,7 @@ mod tests {
             (Config { backup_dir: "a/../b".to_owned(), ..at("h") }, "backup_dir"),
             (Config { backup_dir: "a\nb".to_owned(), ..at("h") }, "backup_dir"),
             (Config { ca_file: Some("ca.pem".into()), ..at("h") }, "ca_file"),
-            (Config { proxy: Some("::".to_owned()), ..at("h") }, "proxy"),
+            (Config { proxy: some("::"), ..at("h") }, "proxy"),
         ];
         for (config, key) in cases {
             let wrong: Vec<_> = config.problems().into_iter().map(|wrong| wrong.key).collect();
@@ -244,7 +244,7 @@ mod tests {
             user: Some(String::new()),
             password: some(""),
             token: some(""),
-            proxy: Some(String::new()),
+            proxy: some(""),
             ca_file: Some(PathBuf::new()),
             ..at("h")
         };
@@ -252,12 +252,20 @@ mod tests {
         let pending = Config {
             user: Some(PENDING.to_owned()),
             password: some(PENDING),
-            proxy: Some(PENDING.to_owned()),
+            proxy: some(PENDING),
             ca_file: Some(PENDING.into()),
             ..at(PENDING)
         };
         assert_eq!(pending.problems(), []);
         pending.connect(&Setting::alone("dav"));
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let config = Config { proxy: some("http://u:pw9@h"), password: some("pw8"), ..at("h") };
+        let way = http::Way { ca_file: None, proxy: config.proxy.clone() };
+        let shown = format!("{config:?} {way:?}");
+        assert!(!shown.contains("pw9") && !shown.contains("pw8"), "{shown}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 
-use crate::base::Key;
+use crate::base::{Key, chain};
 use crate::storages::names::{split, upwards};
 use crate::storages::unique::unique;
 use crate::storages::webdav::errors::{Trouble, refusal};
@@ -49,7 +49,8 @@ pub(super) async fn remove_empty(service: &Service, folder: &str) {
             Ok(true) => {}
             Ok(false) => return,
             Err(trouble) => {
-                tracing::debug!(folder, %trouble, "an empty folder is left");
+                let (storage, error) = (&service.name, chain(&trouble));
+                tracing::debug!(%storage, folder, %error, "an empty folder is left");
                 return;
             }
         }
@@ -112,7 +113,8 @@ async fn shows_dotted(service: &Service, folder: &str) -> Result<bool, Trouble> 
     remove(service, &trial).await?;
     let shows = seen?.is_some_and(|seen| seen.members.iter().any(|(member, _)| *member == name));
     if !shows {
-        tracing::info!("the server hides names that begin with a dot: folders are left there");
+        let storage = &service.name;
+        tracing::info!(%storage, "names that begin with a dot are hidden: folders are left there");
     }
     *known = Some(shows);
     Ok(shows)
@@ -141,7 +143,8 @@ async fn lock(service: &Service, url: &Url) -> Result<Option<Lock>, Trouble> {
         (StatusCode::LOCKED | StatusCode::MULTI_STATUS | StatusCode::CONFLICT, _) => Ok(None),
         _ => {
             service.known.lockless.store(true, Ordering::Relaxed);
-            tracing::info!(%status, "the server locks nothing: empty folders are left there");
+            let storage = &service.name;
+            tracing::info!(%storage, %status, "the server locks nothing: empty folders are left");
             Ok(None)
         }
     }

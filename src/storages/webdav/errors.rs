@@ -5,36 +5,12 @@ use std::fmt;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 
-use crate::base::BoxError;
 use crate::storages::{Kind, http};
-use crate::stream;
 
 /// A call that failed, before it is known whose call it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(super) struct Trouble {
-    pub(super) kind: Kind,
-    problem: String,
-    #[source]
-    source: Option<BoxError>,
-}
+pub(super) type Trouble = crate::storages::trouble::Trouble;
 
 impl Trouble {
-    /// Says `problem`, which has no deeper cause.
-    pub(super) fn new(kind: Kind, problem: impl Into<String>) -> Self {
-        Self { kind, problem: problem.into(), source: None }
-    }
-
-    /// Says `problem`, caused by `source`.
-    pub(super) fn of(kind: Kind, problem: impl Into<String>, source: impl Into<BoxError>) -> Self {
-        Self { kind, problem: problem.into(), source: Some(source.into()) }
-    }
-
-    /// Says that the body broke, and why.
-    pub(super) fn body(error: stream::Error) -> Self {
-        Self::of(Kind::Body, "the bytes that were to be stored broke off", error)
-    }
-
     /// Says that a request brought no answer.
     pub(super) fn unreachable(url: &Url, error: reqwest::Error) -> Self {
         let kind = http::kind_of_failure(&error);

@@ -52,7 +52,9 @@ impl Walk {
                 Ok(_) if !name.starts_with(prefix) => {}
                 Ok(key) if facts.folder => self.folders.push((key.into(), String::new())),
                 Ok(key) => self.found.push(describe(&key, facts)?),
-                Err(_) => tracing::debug!(folder, name, "foreign name"),
+                Err(_) => {
+                    tracing::debug!(storage = self.service.name, folder, name, "foreign name")
+                }
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ use reqwest::{Body, StatusCode, Url};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use crate::base::{KIB, Key};
+use crate::base::{KIB, Key, chain};
 use crate::storages::layers::pause;
 use crate::storages::unique::unique;
 use crate::storages::webdav::body::{Beginning, Sent, Spool, gather};
@@ -155,7 +155,8 @@ impl Left {
             remove_empty(&service, partial.folder()).await;
         };
         if timeout(PATIENCE, cleaning).await.is_err() {
-            tracing::warn!(%partial, "the remains of a put could not be removed in time");
+            let storage = &service.name;
+            tracing::warn!(%storage, %partial, "the remains of a put could not be removed in time");
         }
     }
 }
@@ -165,7 +166,9 @@ async fn remove_in_time(service: &Service, url: &Url) {
     let mut failed = 0;
     while let Err(trouble) = remove(service, url).await {
         if trouble.kind != Kind::Unavailable {
-            tracing::warn!(%url, %trouble, "the remains of a put could not be removed");
+            // The path alone: who the server is says the storage.
+            let (storage, path, error) = (&service.name, url.path(), chain(&trouble));
+            tracing::warn!(%storage, path, %error, "the remains of a put could not be removed");
             return;
         }
         sleep(pause(failed)).await;

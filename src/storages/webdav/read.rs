@@ -38,15 +38,15 @@ pub(super) fn describe(key: &Key, facts: Facts) -> Result<Object, Trouble> {
     Ok(Object { key: key.clone(), bytes, modified: facts.modified })
 }
 
-/// The bytes of a part, as they come.
-pub(super) type Bytestream = BoxStream<'static, Result<Bytes, Trouble>>;
+/// The bytes of a part, as they come; their errors are not yet those of a call.
+pub(super) type Chunks = BoxStream<'static, Result<Bytes, Trouble>>;
 
 /// Opens the object of `key` at the beginning of `part`.
 pub(super) async fn open(
     service: &Service,
     key: &Key,
     part: Range<u64>,
-) -> Result<Bytestream, Trouble> {
+) -> Result<Chunks, Trouble> {
     if part.start >= part.end {
         let Some(object) = stat(service, key).await? else { return Err(missing(key)) };
         return match part.start == part.end && part.end <= object.bytes {
@@ -69,11 +69,7 @@ pub(super) async fn open(
     }
 }
 
-async fn ask(
-    service: &Service,
-    key: &Key,
-    part: &Range<u64>,
-) -> Result<Option<Bytestream>, Trouble> {
+async fn ask(service: &Service, key: &Key, part: &Range<u64>) -> Result<Option<Chunks>, Trouble> {
     let url = service.place.object(key.as_str());
     let range = format!("bytes={}-{}", part.start, part.end - 1);
     let ask = Ask::new("GET", &url).with("Range", range).with("Accept-Encoding", "identity");
@@ -108,7 +104,7 @@ fn is_exactly(response: &Response, part: &Range<u64>) -> bool {
 }
 
 /// Gives `left` bytes of an answer after `skip`; less is an error.
-fn pump(response: Response, key: &Key, skip: u64, left: u64) -> Bytestream {
+fn pump(response: Response, key: &Key, skip: u64, left: u64) -> Chunks {
     let (bytes, key) = (response.bytes_stream().boxed(), key.clone());
     let state = (bytes, key, skip, left);
     stream::try_unfold(state, |(mut bytes, key, mut skip, mut left)| async move {

@@ -153,7 +153,7 @@ impl Service {
     }
 
     pub(super) fn error(&self, verb: &'static str, subject: &str, trouble: Trouble) -> Error {
-        Error::new(trouble.kind, &self.name, verb, subject, trouble)
+        trouble.on(&self.name, verb, subject)
     }
 
     /// Notes that it answers as a WebDAV server.

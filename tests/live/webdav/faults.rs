@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use nxs_backup::base::chain;
+use nxs_backup::base::{Secret, chain};
 use nxs_backup::storages::layers::Timeout;
 use nxs_backup::storages::{Config, Kind, Setting, Storage, connect, webdav};
 use nxs_backup::stream::ByteStream;
@@ -243,12 +243,12 @@ async fn a_proxy_is_used_where_one_is_named() {
     // Apache answers for any host that a proxy would be asked for.
     let keys = webdav::Config {
         host: "http://dav.invalid/open".to_owned(),
-        proxy: Some(format!("http://127.0.0.1:{}", server.port(0))),
+        proxy: Some(Secret::new(format!("http://127.0.0.1:{}", server.port(0)))),
         ..keys(0, "")
     };
     let error = storage(&keys).stat(&key("x")).await;
     assert!(error.is_ok_and(|found| found.is_none()));
-    let broken = webdav::Config { proxy: Some("http://127.0.0.1:1".to_owned()), ..keys };
+    let broken = webdav::Config { proxy: Some(Secret::new("http://127.0.0.1:1")), ..keys };
     let dav = connect(&Config::Webdav(broken), &Setting { retries: 0, ..Setting::alone("dav") });
     assert_eq!(dav.stat(&key("x")).await.unwrap_err().kind, Kind::Unavailable);
 }
