@@ -18,7 +18,11 @@ start() {
 # Rings, hash suffix and the three servers below a proxy; all of it survives a `stop`.
 swift_files() {
     [ -s "$E/object.ring.gz" ] && return 0
-    mkdir -p "$E" "$DIR/dev/d1" "$DIR/cache"
+    mkdir -p "$E" "$DIR/dev" "$DIR/cache"
+    # Without flushes it is twice as fast; kernels before 6.6 keep no attributes in memory.
+    mount -t tmpfs -o mode=755 none "$DIR/dev"
+    setfattr -n user.test -v 1 "$DIR/dev" 2>/dev/null || umount "$DIR/dev"
+    mkdir -p "$DIR/dev/d1"
     chown -R swift:swift "$DIR/dev" "$DIR/cache"
     printf %s "$AWKWARD" >"$DIR/awkward"
     cat >"$E/swift.conf" <<C

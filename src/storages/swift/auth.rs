@@ -85,8 +85,12 @@ async fn v3(
     region: Option<&str>,
 ) -> Result<Session, Trouble> {
     let response = ask(http, url, &question(proof, true)).await?;
-    if response.status() == StatusCode::UNAUTHORIZED {
-        return Err(refused(http, url, proof).await);
+    let unknown = matches!(proof, Proof::Application { .. }) && is_json(&response);
+    match response.status() {
+        StatusCode::UNAUTHORIZED => return Err(refused(http, url, proof).await),
+        // Keystone says of a credential that it does not know that it is not there.
+        StatusCode::NOT_FOUND if unknown => return Err(refused(http, url, proof).await),
+        _ => {}
     }
     if response.status() != StatusCode::CREATED {
         return Err(odd(url, response.status()));
@@ -255,6 +259,10 @@ fn odd(url: &Url, status: StatusCode) -> Trouble {
     // The text of the answer might quote what we sent: it is not shown.
     let problem = format!("{} gives no token: it answered {status}", authority(url));
     Trouble::new(Trouble::status(status, "").kind, problem)
+}
+
+fn is_json(response: &Response) -> bool {
+    text_of(response.headers(), CONTENT_TYPE.as_str()).is_some_and(|kind| kind.contains("json"))
 }
 
 fn no_token(url: &Url) -> Trouble {

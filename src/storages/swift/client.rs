@@ -182,6 +182,15 @@ impl Client {
         self.send_as(&session, ask).await
     }
 
+    /// Asks for an object, and once more when there is none: while it is replaced, an object server
+    /// can find neither the old one, which it has just chosen, nor the new one.
+    pub(super) async fn look_up(&self, ask: &Ask) -> Result<Response, Trouble> {
+        match self.send(ask).await {
+            Ok(response) if response.status() == StatusCode::NOT_FOUND => self.send(ask).await,
+            done => done,
+        }
+    }
+
     /// Sends a request; an answer that is no success is an error.
     pub(super) async fn done(&self, ask: &Ask) -> Result<Response, Trouble> {
         let response = self.send(ask).await?;

@@ -16,7 +16,7 @@ use crate::stream::{ByteStream, Error};
 /// Asks for size and time.
 pub(super) async fn stat(client: &Client, key: &Key) -> Result<Option<Object>, Trouble> {
     let path = client.path(Shelf::Objects, key.as_str());
-    let response = client.send(&Ask::new(Method::HEAD, path)).await?;
+    let response = client.look_up(&Ask::new(Method::HEAD, path)).await?;
     match response.status() {
         StatusCode::NOT_FOUND => return Ok(None),
         status if status.is_success() => {}
@@ -41,7 +41,7 @@ pub(super) async fn get(
     let range = HeaderValue::from_str(&format!("bytes={}-{}", part.start, part.end - 1))
         .expect("digits make a header");
     let path = client.path(Shelf::Objects, key.as_str());
-    let response = client.send(&Ask::new(Method::GET, path).header(RANGE, range).long()).await?;
+    let response = client.look_up(&Ask::new(Method::GET, path).header(RANGE, range).long()).await?;
     let wanted = part.end - part.start;
     match response.status() {
         StatusCode::PARTIAL_CONTENT => {}

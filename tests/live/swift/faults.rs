@@ -116,6 +116,23 @@ async fn a_store_that_takes_few_segments_says_which_split_to_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_missed_while_it_is_replaced_is_asked_for_again() {
+    let stub = Stub::new(|request| match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/auth/v1.0") => {
+            Answer::Say(200, "x-auth-token: t\r\nx-storage-url: {url}\r\n", "")
+        }
+        (_, path) if path.ends_with("/never") || request.number == 0 => Answer::Say(404, "", ""),
+        ("GET", _) => Answer::Say(206, "", "bytes"),
+        _ => Answer::Say(200, "", "bytes"),
+    });
+    let storage = connect_with(&at_port(stub.port), 0);
+    assert_eq!(storage.stat(&key("object")).await.unwrap().unwrap().bytes, 5);
+    let got = storage.get(&key("object"), 0..5).await.unwrap();
+    assert_eq!(got.collect(10).await.unwrap(), "bytes");
+    assert_eq!(storage.stat(&key("never")).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_whose_answer_is_lost_leaves_a_whole_object() {
     let manifest = |request: &super::stub::Request| request.path.contains("multipart-manifest=put");
     let stub = Stub::new(move |request| match (request.method.as_str(), request.path.as_str()) {
