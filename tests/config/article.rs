@@ -86,8 +86,9 @@ fn the_example_on_the_page_of_each_storage_loads_without_a_word() {
         let page = std::fs::read_to_string(page).unwrap();
         let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
         let example = example.unwrap_or_else(|| panic!("{}: no example", kind.name));
+        let indented = example.trim_end().replace('\n', "\n  ");
         let text = match example.starts_with("storages:") {
-            true => format!("{job}{}", format!("  {}", example.trim_end().replace('\n', "\n  "))),
+            true => format!("{job}  {indented}"),
             false => example.to_owned(),
         };
         let bed = Bed::new(&[("main.conf", &text)]);
