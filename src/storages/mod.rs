@@ -1,7 +1,7 @@
 //! Places that keep whole objects: one trait, one folder a kind, and the list of kinds.
 //!
 //! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
-//! other rooms. Every storage and every layer keeps the promises of [`contract`]. A new kind is
+//! other rooms. Every storage and every layer keeps the promises of `contract/`. A new kind is
 //! its folder with its `Config`, and four lines here: `mod`, variant, row and arm. What several
 //! kinds do alike lies beside them: `checks`, `http`, `idle`, `names`, `tls`, `trouble`
 //! and `unique`.

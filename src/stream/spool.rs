@@ -16,7 +16,7 @@ use crate::stream::{ByteStream, Error};
 ///
 /// Shape: each reader goes at its own pace; the source waits for none of them, only for the disk.
 /// A reader that is dropped is forgotten; once all are, the source is dropped.
-/// Units: a chunk of the source and [`PIECE`] bytes for each reader are held in memory.
+/// Units: a chunk of the source and 1 MiB for each reader are held in memory.
 /// Errors: one of the source, or of the file, goes to every reader once it has read what was
 /// written before.
 /// Must be called inside a tokio runtime.

@@ -156,8 +156,11 @@ fn pass(client: TcpStream, to: u16, state: &Arc<State>) {
     client.set_nodelay(true).ok();
     server.set_nodelay(true).ok();
     let epoch = state.epoch.load(Ordering::Relaxed);
+    // What waits here is lost with the connection: much of it only where the line is long.
+    let is_far = !state.delay.lock().unwrap_or_else(PoisonError::into_inner).is_zero();
+    let depth = if is_far { 4096 } else { 4 };
     for (from, to, counts) in [(&client, &server, true), (&server, &client, false)] {
-        let (queue, line) = sync_channel(4096);
+        let (queue, line) = sync_channel(depth);
         let (reader, other) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         let of = Arc::clone(state);
         thread::spawn(move || read(reader, &other, &queue, &of, counts, epoch));
