@@ -75,7 +75,7 @@ class Kind:
     peer_name = ""
 
     def __init__(self, server, source):
-        self.server_at, self.source = server, source
+        self.server_at, self.source, self.round = server, source, 0
 
     def ports(self):
         return [self.server_at.port()]
@@ -111,12 +111,13 @@ class S3(Kind):
         return f":s3,provider=Ceph,access_key_id=svckey,secret_access_key=svcsecret,endpoint='{url}':main"
 
     def peer(self):
-        return shell(f"rclone --config /dev/null rcat \"{self.remote()}/peer\" < {self.source}")
+        # A CA of the environment's is none of rclone's business here, and it cannot take one.
+        return shell(f"env -u AWS_CA_BUNDLE rclone --config /dev/null rcat \"{self.remote()}/peer\" < {self.source}")
 
     def empty(self):
         # What a gateway has deleted it gives back later; the bench waits for nothing.
         for name in ("bench", "peer"):
-            subprocess.run(["rclone", "--config", "/dev/null", "purge" if name == "bench" else "deletefile", f"{self.remote()}/{name}"], capture_output=True, check=False)
+            subprocess.run(["env", "-u", "AWS_CA_BUNDLE", "rclone", "--config", "/dev/null", "purge" if name == "bench" else "deletefile", f"{self.remote()}/{name}"], capture_output=True, check=False)
 
 
 class Scp(Kind):
@@ -129,7 +130,10 @@ class Scp(Kind):
         }
 
     def peer(self):
-        key, hosts = self.server_at.path("keys", "ed25519"), self.server_at.path("known_hosts")
+        # OpenSSH takes no key that others may read.
+        key, hosts = os.path.dirname(self.source) + ".key", self.server_at.path("known_hosts")
+        shutil.copyfile(self.server_at.path("keys", "ed25519"), key)
+        os.chmod(key, 0o600)
         words = f"-q -b - -P {self.server_at.port()} -i {key} -o UserKnownHostsFile={hosts} svcsftp@127.0.0.1"
         return shell(f"echo 'put {self.source} peer' | sftp {words}")
 
@@ -165,6 +169,8 @@ class Smb(Kind):
 
 
 class Nfs(Kind):
+    """Ganesha remembers a folder that was removed behind its back: each round has its own."""
+
     server, peer_name = "ganesha", "nfs-cp"
 
     def ports(self):
@@ -172,7 +178,7 @@ class Nfs(Kind):
 
     def keys(self, ports):
         export = self.folder()
-        return {"storage": "nfs", "host": "127.0.0.1", "export": export, "backup_dir": f"{export}/bench", "port": ports[0], "mount_port": ports[1]}
+        return {"storage": "nfs", "host": "127.0.0.1", "export": export, "backup_dir": f"{export}/bench{self.round}", "port": ports[0], "mount_port": ports[1]}
 
     def peer(self):
         nfs, mount = self.ports()
@@ -268,12 +274,14 @@ def build():
 
 def near(bench, name, kind):
     """Ours against the stock client, straight to the server."""
-    config = bench.config(kind.source, [kind.keys(kind.ports())])
 
     def forget():
         kind.empty()
+        kind.round += 1
         remove(bench.path("state"))
+        return bench.config(kind.source, [kind.keys(kind.ports())])
 
+    config = forget()
     made = in_turn({
         "ours": (forget, bench.ours(config, "start", "site"), None),
         "peer": (forget, kind.peer(), None),
@@ -297,6 +305,7 @@ def far(bench, name, kind, least):
     """Ours over a line with a round trip of 40 ms."""
     with bench.line(kind.ports(), round_trip_ms=40) as ports:
         kind.empty()
+        kind.round += 1
         remove(bench.path("state"))
         done = run(bench.ours(bench.config(kind.source, [kind.keys(ports)]), "start", "site"))
     kind.empty()
