@@ -182,7 +182,8 @@ class Nfs(Kind):
 
     def peer(self):
         nfs, mount = self.ports()
-        return ["nfs-cp", self.source, f"nfs://127.0.0.1{self.folder()}/peer?nfsport={nfs}&mountport={mount}"]
+        where = f"nfs://127.0.0.1{self.folder()}/peer$RANDOM$RANDOM?nfsport={nfs}\\&mountport={mount}"
+        return shell(f"nfs-cp {self.source} {where}")
 
     def folder(self):
         return self.server_at.path("export")
