@@ -72,9 +72,27 @@ fn every_shipped_example_loads_and_resolves_without_a_word() {
     let enabled = |index: &usize| whole(&plan, *index).enabled;
     let run: Vec<&str> = (0..files).filter(enabled).map(|index| plan.jobs[index].name()).collect();
     assert_eq!(run, ["docs"], "what the README's first command runs needs no server");
-    let kinds: Vec<_> = storages().iter().map(|kind| kind.name).collect();
-    let shown = whole(&plan, 0).places.iter().map(|place| place.kind);
-    assert_eq!(shown.collect::<Vec<_>>(), kinds, "everywhere shows every kind");
+    let reached = (0..files).flat_map(|index| &whole(&plan, index).places);
+    assert!(reached.into_iter().all(|place| place.kind == "local"), "`list` would dial a server");
+}
+
+#[test]
+fn the_example_of_every_storage_can_be_switched_on() {
+    let example =
+        std::fs::read_to_string(checkout().join("conf.d.example/desc_files_everywhere.conf"));
+    let elsewhere = |line: &str| line.contains("!env ") || line.contains("!file ");
+    let on = |line: &&str| line.trim() != "enable: no";
+    let here = |line: &str| match line.split_once(": !") {
+        Some((key, _)) if elsewhere(line) => format!("{key}: secret\n"),
+        _ => format!("{line}\n"),
+    };
+    let jobs: String = example.unwrap().lines().filter(on).map(here).collect();
+    let main = "main: {server_name: web1}\njobs: !include [jobs.conf]\n";
+    let bed = Bed::new(&[("main.conf", main), ("jobs.conf", &jobs)]);
+    assert_eq!(bed.problems(), "");
+    let plan = bed.plan();
+    let shown: Vec<_> = whole(&plan, 0).places.iter().map(|place| place.kind).collect();
+    assert_eq!(shown, storages().iter().map(|kind| kind.name).collect::<Vec<_>>());
 }
 
 #[test]
