@@ -9,7 +9,7 @@ use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, Frames, Payload, Pending, Tree, compress};
+use crate::stream::{self, ByteStream, Codec, Frames, Payload, Pending, Tree, compress};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -51,13 +51,24 @@ impl Flow {
                 own_copies_inside(&*tree, run)?;
                 let index = scratch(&run.scene.job.tmp_dir, id)?;
                 let cancel = run.scene.env.cancel.clone();
-                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
+                let chunk_bytes = item.source.compression.codec.chunk_bytes();
+                let options = PackOptions { index, chunk_bytes, cancel, progress };
+                let (raw, packed) = pack(tree, options);
                 (raw, Some(packed))
             }
         };
-        let (raw, blake3) = stream::blake3(raw);
-        let (framed, frames) = compress(raw, item.source.compression);
-        let (stream, sha256) = stream::sha256(framed);
+        let how = item.source.compression;
+        let (stream, frames, blake3, sha256) = if how.codec == Codec::None {
+            // What is stored is what is inside.
+            let (raw, blake3, sha256) = stream::both(raw);
+            let (stream, frames) = compress(raw, how);
+            (stream, frames, blake3, sha256)
+        } else {
+            let (raw, blake3) = stream::blake3(raw);
+            let (framed, frames) = compress(raw, how);
+            let (stream, sha256) = stream::sha256(framed);
+            (stream, frames, blake3, sha256)
+        };
         Ok(Self { stream, frames, blake3, sha256, packed })
     }
 

@@ -100,21 +100,13 @@ fn context_bytes(how: Compression) -> usize {
     }
 }
 
-/// Bytes for a header and a trailer, and to spare.
-const FRAMING: usize = 1024;
-
 /// Makes what one worker does, with a context and output buffers that are used again.
 fn stepper(how: Compression, workers: usize) -> impl Fn() -> Step + Send + Sync + 'static {
     let frame = how.codec.frame_bytes() as usize;
-    let room = match how.codec {
-        Codec::Zstd => zstd::zstd_safe::compress_bound(frame),
-        // Stored blocks of 64 KiB with 5 bytes each, the header and the trailer.
-        _ => frame + frame / 4096 + FRAMING,
-    };
-    let buffers = Buffers::new(room, workers + 3);
+    let buffers = Buffers::new(zstd::zstd_safe::compress_bound(frame), workers + 3);
     move || match how.codec {
         Codec::Zstd => zstd_step(how.level, buffers.clone()),
-        _ => gzip_step(how.level, buffers.clone()),
+        _ => gzip_step(how.level),
     }
 }
 
@@ -141,17 +133,18 @@ fn zstd_context(level: i32) -> io::Result<Zstd<'static>> {
     Ok(context)
 }
 
-fn gzip_step(level: i32, buffers: Buffers) -> Step {
+fn gzip_step(level: i32) -> Step {
     let level = CompressionLvl::new(level).unwrap_or_default();
     let mut context = Deflate::new(level);
+    let mut room = Vec::new();
     Box::new(move |raw| {
-        let mut frame = buffers.take();
-        frame.resize(context.gzip_compress_bound(raw.len()), 0);
+        let bound = context.gzip_compress_bound(raw.len());
+        room.resize(bound.max(room.len()), 0);
         let bytes = context
-            .gzip_compress(&raw, &mut frame)
+            .gzip_compress(&raw, &mut room)
             .map_err(|error| Error::new(format!("gzip: {error}")))?;
-        frame.truncate(bytes);
-        Ok(buffers.freeze(frame))
+        // A copy, so that a storage that keeps a frame keeps no more than its bytes.
+        Ok(Bytes::copy_from_slice(&room[..bytes]))
     })
 }
 

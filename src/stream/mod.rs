@@ -31,7 +31,7 @@ pub use buffers::Buffers;
 pub use codec::{Codec, Compression, Frames};
 pub use compress::compress;
 pub use decompress::decompress;
-pub use digest::{Algorithm, Hasher, blake3, digest_of, sha256};
+pub use digest::{Algorithm, Hasher, blake3, both, digest_of, sha256};
 pub use pending::{Pending, Promise};
 pub use read::StreamReader;
 pub use segments::{Segments, segments};
