@@ -13,8 +13,8 @@ use crate::stream::{Closed, Feeder};
 
 /// A file up to this length is held back until it is known not to have changed.
 pub(crate) const HELD: usize = 4 * MIB;
-/// Chunks that wait for the next stage.
-pub(crate) const DEPTH: usize = 2;
+/// Bytes of chunks that wait for the next stage.
+pub(crate) const AHEAD: usize = 4 * MIB;
 /// Bytes of chunks that wait for use.
 const SPARE: usize = 16 * MIB;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::archive::attributes::{Attributes, Bearer};
-use crate::archive::chunks::{Chunks, DEPTH};
+use crate::archive::chunks::{AHEAD, Chunks};
 use crate::archive::header::{Header, Records};
 use crate::archive::index::{Entry, EntryKind, IndexWriter};
 use crate::archive::links::Links;
@@ -74,7 +74,7 @@ pub enum PackError {
 /// its end.
 /// Errors: the stream breaks with a [`PackError`], and the other value never comes.
 pub fn pack(tree: Box<dyn Tree>, options: PackOptions) -> (ByteStream, Pending<Packed>) {
-    let (feeder, stream) = ByteStream::channel(DEPTH);
+    let (feeder, stream) = ByteStream::channel((AHEAD / options.chunk_bytes).max(1));
     let (promise, packed) = Pending::new();
     let chunks = Chunks::new(feeder, options.chunk_bytes);
     let spawned = std::thread::Builder::new()

@@ -9,7 +9,7 @@ use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, Codec, Frames, Payload, Pending, Tree, compress};
+use crate::stream::{self, ByteStream, Codec, Frames, Payload, Pending, Sums, Tree, compress};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -17,7 +17,7 @@ pub(crate) struct Flow {
     pub(crate) stream: ByteStream,
     frames: Pending<Frames>,
     blake3: Pending<Digest>,
-    sha256: Pending<Digest>,
+    sums: Pending<Sums>,
     packed: Option<Pending<Packed>>,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct Facts {
     /// Of the raw bytes.
     pub(crate) blake3: Digest,
     /// Of the stored bytes.
-    pub(crate) sha256: Digest,
+    pub(crate) sums: Sums,
     pub(crate) files: Option<u64>,
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
@@ -35,13 +35,14 @@ pub(crate) struct Facts {
 }
 
 impl Flow {
-    /// Opens the target and sets the stages going.
+    /// Opens the target and sets the stages going; `marks` are the lengths of segments.
     ///
     /// Errors: those of the source, and of making a temporary file for the index.
     pub(crate) async fn open(
         item: &Item<'_>,
         id: &ArtefactId,
         expected_bytes: Option<u64>,
+        marks: Vec<u64>,
         run: &Run<'_>,
     ) -> Result<Self, BoxError> {
         let progress = progress_of(item, expected_bytes, run);
@@ -58,18 +59,18 @@ impl Flow {
             }
         };
         let how = item.source.compression;
-        let (stream, frames, blake3, sha256) = if how.codec == Codec::None {
+        let (stream, frames, blake3, sums) = if how.codec == Codec::None {
             // What is stored is what is inside.
-            let (raw, blake3, sha256) = stream::both(raw);
+            let (raw, blake3, sums) = stream::both(raw, marks);
             let (stream, frames) = compress(raw, how);
-            (stream, frames, blake3, sha256)
+            (stream, frames, blake3, sums)
         } else {
             let (raw, blake3) = stream::blake3(raw);
             let (framed, frames) = compress(raw, how);
-            let (stream, sha256) = stream::sha256(framed);
-            (stream, frames, blake3, sha256)
+            let (stream, sums) = stream::sums(framed, marks);
+            (stream, frames, blake3, sums)
         };
-        Ok(Self { stream, frames, blake3, sha256, packed })
+        Ok(Self { stream, frames, blake3, sums, packed })
     }
 
     /// Splits off the stream from what will be known.
@@ -89,8 +90,8 @@ impl Flow {
             Some(packed) => (Some(packed.files), packed.warnings, Some(packed.index)),
             None => (None, Warnings::default(), None),
         };
-        let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
-        Ok(Facts { frames: self.frames.get().await?, blake3, sha256, files, warnings, index })
+        let (blake3, sums) = (self.blake3.get().await?, self.sums.get().await?);
+        Ok(Facts { frames: self.frames.get().await?, blake3, sums, files, warnings, index })
     }
 }
 
