@@ -60,10 +60,10 @@ def shell(pipeline):
     return ["bash", "-c", "set -o pipefail; " + pipeline]
 
 
-def in_turn(variants, rounds):
+def in_turn(variants, rounds, pick=statistics.median):
     """Runs each of `variants`, a dict of name to (prepare, argv, env), in turn: A B A B.
 
-    Gives name to the median Run.
+    Gives name to the Run that `pick` makes of all: medians, or `min` where others use the machine.
     """
     runs = {name: [] for name in variants}
     for number in range(rounds):
@@ -72,15 +72,15 @@ def in_turn(variants, rounds):
             os.sync()
             runs[name].append(run(argv, env))
             say(f"  {name}, round {number + 1}: {runs[name][-1].wall:.2f} s")
-    return {name: middle(done) for name, done in runs.items()}
+    return {name: middle(done, pick) for name, done in runs.items()}
 
 
-def middle(runs):
-    """The median of each figure; the largest peak."""
-    median = lambda name: statistics.median(getattr(done, name) for done in runs)
+def middle(runs, pick=statistics.median):
+    """The median, or what `pick` takes, of each figure; the largest peak."""
+    picked = lambda name: pick(getattr(done, name) for done in runs)
     reads = [done.read for done in runs if done.read is not None]
     peak = max(done.peak for done in runs)
-    return Run(median("wall"), median("cpu"), peak, statistics.median(reads) if reads else None, "")
+    return Run(picked("wall"), picked("cpu"), peak, statistics.median(reads) if reads else None, "")
 
 
 def remove(path):

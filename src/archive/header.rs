@@ -207,7 +207,7 @@ mod tests {
         let meta = crate::archive::meta::Meta::of(rustix::fs::CWD, c"/proc/self/exe").unwrap();
         for size in [1, (8 << 30) - 1, 8 << 30, 9 << 30, 70 << 40, u64::MAX >> 2] {
             let (feeder, mut stream) = crate::stream::ByteStream::channel(8);
-            let mut out = Chunks::new(feeder);
+            let mut out = Chunks::new(feeder, 1 << 20);
             let (path, link, user, group) = (&b"large"[..], &b""[..], &b"u"[..], &b"g"[..]);
             let header = Header { path, kind: b'0', size, link, user, group };
             header.write(&meta, &mut Records::default(), &mut out);

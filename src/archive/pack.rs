@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use crate::archive::attributes::{Attributes, Bearer};
-use crate::archive::chunks::{Chunks, DEPTH};
+use crate::archive::chunks::{AHEAD, Chunks};
 use crate::archive::header::{Header, Records};
 use crate::archive::index::{Entry, EntryKind, IndexWriter};
 use crate::archive::links::Links;
@@ -23,6 +23,8 @@ use crate::stream::{ByteStream, Closed, Error, Pending, Promise, Tree};
 pub struct PackOptions {
     /// Takes a line for each member.
     pub index: IndexWriter,
+    /// Bytes in every chunk of the stream but the last.
+    pub chunk_bytes: usize,
     /// Stops the packing.
     pub cancel: Cancel,
     /// Hears how many raw bytes there are so far.
@@ -68,12 +70,13 @@ pub enum PackError {
 
 /// Packs `tree` on a thread of its own.
 ///
-/// Shape: a POSIX tar in chunks of 4 MiB, the last shorter; two blocks of zeros at its end.
+/// Shape: a POSIX tar in chunks of `options.chunk_bytes`, the last shorter; two blocks of zeros at
+/// its end.
 /// Errors: the stream breaks with a [`PackError`], and the other value never comes.
 pub fn pack(tree: Box<dyn Tree>, options: PackOptions) -> (ByteStream, Pending<Packed>) {
-    let (feeder, stream) = ByteStream::channel(DEPTH);
+    let (feeder, stream) = ByteStream::channel((AHEAD / options.chunk_bytes).max(1));
     let (promise, packed) = Pending::new();
-    let chunks = Chunks::new(feeder);
+    let chunks = Chunks::new(feeder, options.chunk_bytes);
     let spawned = std::thread::Builder::new()
         .name("pack".to_owned())
         .spawn(move || Packer::new(chunks, options).run(tree.into(), promise));
@@ -105,7 +108,7 @@ pub(crate) struct Packer {
 
 impl Packer {
     fn new(out: Chunks, options: PackOptions) -> Self {
-        let PackOptions { index, cancel, progress } = options;
+        let PackOptions { index, cancel, progress, .. } = options;
         Self {
             out,
             index,

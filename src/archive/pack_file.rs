@@ -1,6 +1,6 @@
 //! The data of one file: read straight into the stream, and read again when it changed meanwhile.
 //!
-//! What fits a chunk is written again in its place. A larger file was sent already: a second copy
+//! A small one is written again in its place. A larger file was sent already: a second copy
 //! follows the first, and the later member of a name is the one that counts in a tar.
 
 use std::os::fd::OwnedFd;
@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, pread};
 
 use crate::archive::attributes::Bearer;
-use crate::archive::chunks::CHUNK;
+use crate::archive::chunks::HELD;
 use crate::archive::folder::open_quietly;
 use crate::archive::index::Entry;
 use crate::archive::meta::{Kind, Meta};
@@ -51,7 +51,7 @@ impl Packer {
 
     fn open_file(&mut self, walk: &Walk, fd: &OwnedFd, meta: Meta) -> Result<(), PackError> {
         let mut meta = meta;
-        if meta.size > CHUNK as u64 {
+        if meta.size > HELD as u64 {
             // What is about to be sent cannot be taken back: the header must be right.
             meta = Meta::of_open(fd).unwrap_or(meta);
         }
@@ -68,7 +68,7 @@ impl Packer {
                 }
             };
             let start = self.out.position();
-            let takes_back = shape.bytes <= CHUNK as u64;
+            let takes_back = shape.bytes <= HELD as u64;
             let pax = self.read_attributes(walk.path(), Bearer::Open(fd), &meta);
             self.file_header(walk.path(), &meta, &shape);
             let copied = self.copy(fd, &shape, &meta, takes_back)?;

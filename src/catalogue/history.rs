@@ -5,12 +5,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::civil;
+use tokio::time::sleep;
+use tracing::info;
 
 use crate::base::{Key, Level, MIB, chain};
 use crate::catalogue::layout::{self, MARKER, Names};
 use crate::catalogue::manifest::Manifest;
+use crate::storages::layers::pause;
 use crate::storages::{Error, Kind, Object, Storage};
 
 /// Everything below one prefix of a storage.
@@ -225,17 +229,35 @@ async fn read(storage: &dyn Storage, object: &Object) -> Result<Manifest, Unread
     if object.bytes > LARGEST as u64 {
         return Err(Unread::Bad(format!("has {} bytes, too many for a manifest", object.bytes)));
     }
-    let body =
-        storage.get(&object.key, 0..object.bytes).await.map_err(|error| match error.kind {
-            Kind::NotFound => Unread::Gone,
-            Kind::Unavailable => Unread::Stop(error),
-            _ => Unread::Refused(chain(&error)),
-        })?;
-    let json = body.collect(LARGEST).await.map_err(|error| Unread::Refused(chain(&error)))?;
+    let json = bytes(storage, object).await?;
     Manifest::from_json(&json).map_err(|error| Unread::Bad(chain(&error)))
 }
 
+/// Reads an object whole; one that breaks off in the middle, which no layer repeats, again.
+async fn bytes(storage: &dyn Storage, object: &Object) -> Result<Bytes, Unread> {
+    let mut broken = 0;
+    loop {
+        let body =
+            storage.get(&object.key, 0..object.bytes).await.map_err(|error| match error.kind {
+                Kind::NotFound => Unread::Gone,
+                Kind::Unavailable => Unread::Stop(error),
+                _ => Unread::Refused(chain(&error)),
+            })?;
+        match body.collect(LARGEST).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(error) if broken < AGAIN => {
+                info!(key = %object.key, error = %chain(&error), "a manifest broke off, reading it again");
+                sleep(pause(broken)).await;
+                broken += 1;
+            }
+            Err(error) => return Err(Unread::Refused(chain(&error))),
+        }
+    }
+}
+
 const AT_ONCE: usize = 16;
+/// How often a manifest that breaks off is read once more.
+const AGAIN: u32 = 3;
 const LARGEST: usize = 4 * MIB;
 
 #[cfg(test)]

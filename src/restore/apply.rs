@@ -161,7 +161,8 @@ impl Checked {
         let stored = joined(&held.place.storage, &manifest.segments);
         let (stored, sha256) = stream::sha256(stored);
         let (raw, blake3) = stream::blake3(decompress(stored, manifest.compression.codec));
-        Self { raw, sha256, blake3 }
+        // What comes next is hashed while files are written.
+        Self { raw: stream::ahead(raw, 1), sha256, blake3 }
     }
 
     /// Takes the stream, to be read to its end.

@@ -15,7 +15,7 @@ use crate::plan::Verify;
 use crate::run::Run;
 use crate::run::shelf::Due;
 use crate::storages::{self, Kind, Storage};
-use crate::stream::{self, Algorithm, ByteStream, Pending, digest_of};
+use crate::stream::{self, Algorithm, ByteStream, Pending, Sums, digest_of};
 
 /// Why an artefact did not become a backup on one storage.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub(crate) struct Pieces(Vec<Piece>);
 struct Piece {
     key: Key,
     bytes: u64,
-    /// Only where there may be several; a single one has the digest of the whole.
+    /// Not of the first: the stream's own digests tell that.
     sha256: Option<Pending<Digest>>,
 }
 
@@ -99,23 +99,27 @@ async fn grace_after(run: &Run<'_>) {
 
 const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Tells how long each object of an artefact but the last is on this storage.
+pub(crate) fn segment_bytes(due: &Due<'_>, run: &Run<'_>) -> Option<u64> {
+    [run.scene.job.split, due.place.largest_object].into_iter().flatten().min()
+}
+
 async fn put_all(
     due: &Due<'_>,
     stream: ByteStream,
     run: &Run<'_>,
     pieces: &mut Pieces,
 ) -> Result<(), Failure> {
-    let limits = [run.scene.job.split, due.place.largest_object];
-    let limit = limits.into_iter().flatten().min();
+    let limit = segment_bytes(due, run);
     let mut segments = stream::segments(stream, limit);
     while let Some(body) = segments.next().await? {
         let key = segment_key(&due.key, pieces.0.len() as u32 + 1)?;
-        let (body, sha256) = match limit {
-            Some(_) => {
-                let (body, sha256) = stream::sha256(body);
-                (body, Some(sha256))
-            }
-            None => (body, None),
+        let is_first = pieces.0.is_empty();
+        let (body, sha256) = if is_first {
+            (body, None)
+        } else {
+            let (body, sha256) = stream::sha256(body);
+            (body, Some(sha256))
         };
         pieces.0.push(Piece { key: key.clone(), bytes: 0, sha256 });
         let object = put(due, &key, body, run).await?;
@@ -147,12 +151,19 @@ impl Pieces {
     }
 
     /// Waits for the digests and makes the manifest's list.
-    pub(crate) async fn into_segments(self, whole: &Digest) -> Result<Vec<Segment>, Failure> {
+    pub(crate) async fn into_segments(self, sums: &Sums) -> Result<Vec<Segment>, Failure> {
+        let is_alone = self.0.len() == 1;
         let mut segments = Vec::with_capacity(self.0.len());
         for Piece { key, bytes, sha256 } in self.0 {
             let sha256 = match sha256 {
                 Some(pending) => pending.get().await?,
-                None => whole.clone(),
+                None if is_alone => sums.whole.clone(),
+                None => sums.beginnings.get(&bytes).cloned().ok_or_else(|| Failure::Check {
+                    key: key.clone(),
+                    found: format!(
+                        "a first segment of {bytes} bytes, which is no segment's length"
+                    ),
+                })?,
             };
             segments.push(Segment { key, bytes, sha256 });
         }

@@ -9,7 +9,9 @@ use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, DumpFacts, Frames, Payload, Pending, Tree, compress};
+use crate::stream::{
+    self, ByteStream, Codec, DumpFacts, Frames, Payload, Pending, Sums, Tree, compress,
+};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -17,7 +19,7 @@ pub(crate) struct Flow {
     pub(crate) stream: ByteStream,
     frames: Pending<Frames>,
     blake3: Pending<Digest>,
-    sha256: Pending<Digest>,
+    sums: Pending<Sums>,
     made: Made,
 }
 
@@ -33,7 +35,7 @@ pub(crate) struct Facts {
     /// Of the raw bytes.
     pub(crate) blake3: Digest,
     /// Of the stored bytes.
-    pub(crate) sha256: Digest,
+    pub(crate) sums: Sums,
     pub(crate) files: Option<u64>,
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
@@ -43,13 +45,14 @@ pub(crate) struct Facts {
 }
 
 impl Flow {
-    /// Opens the target and sets the stages going.
+    /// Opens the target and sets the stages going; `marks` are the lengths of segments.
     ///
     /// Errors: those of the source, and of making a temporary file for the index.
     pub(crate) async fn open(
         item: &Item<'_>,
         id: &ArtefactId,
         expected_bytes: Option<u64>,
+        marks: Vec<u64>,
         run: &Run<'_>,
     ) -> Result<Self, BoxError> {
         let progress = progress_of(item, expected_bytes, run);
@@ -59,14 +62,25 @@ impl Flow {
                 own_copies_inside(&*tree, run)?;
                 let index = scratch(&run.scene.job.tmp_dir, id)?;
                 let cancel = run.scene.env.cancel.clone();
-                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
+                let chunk_bytes = item.source.compression.codec.chunk_bytes();
+                let options = PackOptions { index, chunk_bytes, cancel, progress };
+                let (raw, packed) = pack(tree, options);
                 (raw, Made::Tree(packed))
             }
         };
-        let (raw, blake3) = stream::blake3(raw);
-        let (framed, frames) = compress(raw, item.source.compression);
-        let (stream, sha256) = stream::sha256(framed);
-        Ok(Self { stream, frames, blake3, sha256, made })
+        let how = item.source.compression;
+        let (stream, frames, blake3, sums) = if how.codec == Codec::None {
+            // What is stored is what is inside.
+            let (raw, blake3, sums) = stream::both(raw, marks);
+            let (stream, frames) = compress(raw, how);
+            (stream, frames, blake3, sums)
+        } else {
+            let (raw, blake3) = stream::blake3(raw);
+            let (framed, frames) = compress(raw, how);
+            let (stream, sums) = stream::sums(framed, marks);
+            (stream, frames, blake3, sums)
+        };
+        Ok(Self { stream, frames, blake3, sums, made })
     }
 
     /// Splits off the stream from what will be known.
@@ -85,9 +99,9 @@ impl Flow {
             }
             Made::Dump(facts) => (None, Warnings::default(), None, facts.get().await?),
         };
-        let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
+        let (blake3, sums) = (self.blake3.get().await?, self.sums.get().await?);
         let frames = self.frames.get().await?;
-        Ok(Facts { frames, blake3, sha256, files, warnings, index, dump })
+        Ok(Facts { frames, blake3, sums, files, warnings, index, dump })
     }
 }
 

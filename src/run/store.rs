@@ -8,19 +8,19 @@ use futures_util::future::join_all;
 use tracing::info;
 
 use crate::archive::IndexFile;
-use crate::base::{ArtefactId, BoxError, chain};
+use crate::base::{ArtefactId, BoxError, MIB, chain};
 use crate::catalogue::{FORMAT, FrameSummary, Manifest, Outcome};
 use crate::plan::Require;
 use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
 use crate::retention::{self, Moment};
-use crate::run::deliver::{Failure, Pieces, put_segments, seal, take_back};
+use crate::run::deliver::{Failure, Pieces, put_segments, seal, segment_bytes, take_back};
 use crate::run::flow::{Facts, Flow, make_tmp_dir};
 use crate::run::items::Item;
 use crate::run::rotate::{self, as_copy};
 use crate::run::shelf::{Due, Shelf};
 use crate::run::{Run, fill, memory};
 use crate::storages::Kind;
-use crate::stream::{ByteStream, spool, stoppable, tee};
+use crate::stream::{ByteStream, Sums, spool, stoppable, tee};
 
 /// Backs up one target. Nothing of it is an error of the caller's: the report tells all.
 pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>]) -> TargetReport {
@@ -71,8 +71,10 @@ async fn store_due(
 ) -> Result<(), String> {
     let id = ArtefactId::new(&run.id, item.number);
     let opened = async {
-        let mut flow = Flow::open(item, &id, expected_bytes(&due), run).await?;
-        let streams = hand_out(flow.take_stream(), due.len(), run)?;
+        let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
+        let mut flow = Flow::open(item, &id, expected_bytes(&due), marks, run).await?;
+        let depth = TEE_BYTES / item.source.compression.codec.chunk_bytes();
+        let streams = hand_out(flow.take_stream(), (due.len(), depth), run)?;
         Ok::<_, BoxError>((flow, streams))
     };
     let (flow, streams) = match opened.await {
@@ -101,9 +103,13 @@ async fn store_due(
 
 /// Gives each storage the stream: from memory at the pace of the slowest, or through a file that
 /// each follows at its own.
-fn hand_out(stream: ByteStream, n: usize, run: &Run<'_>) -> Result<Vec<ByteStream>, BoxError> {
+fn hand_out(
+    stream: ByteStream,
+    (n, depth): (usize, usize),
+    run: &Run<'_>,
+) -> Result<Vec<ByteStream>, BoxError> {
     if !run.scene.job.spool {
-        return Ok(tee(stream, n, TEE_DEPTH));
+        return Ok(tee(stream, n, depth.max(1)));
     }
     let tmp_dir = &run.scene.job.tmp_dir;
     let file = make_tmp_dir(tmp_dir).and_then(|()| tempfile::tempfile_in(tmp_dir));
@@ -114,8 +120,8 @@ fn hand_out(stream: ByteStream, n: usize, run: &Run<'_>) -> Result<Vec<ByteStrea
     Ok(spool(stream, n, file))
 }
 
-/// How many chunks wait for each storage: 4 frames of at most 4 MiB, shared among all.
-const TEE_DEPTH: usize = 4;
+/// How much waits for each storage in chunks that all share.
+const TEE_BYTES: usize = 4 * MIB;
 
 /// Why there is no artefact, although storages may have taken bytes.
 #[derive(Clone)]
@@ -233,6 +239,7 @@ async fn deliver(due: &mut Due<'_>, stream: ByteStream, run: &Run<'_>) -> Result
 /// What every storage gets of one target, once its bytes went through.
 pub(crate) struct Artefact {
     pub(crate) manifest: Manifest,
+    sums: Sums,
     pub(crate) index: Option<IndexFile>,
 }
 
@@ -266,7 +273,7 @@ impl Artefact {
             },
             segments: Vec::new(),
             index: None,
-            sha256: facts.sha256,
+            sha256: facts.sums.whole.clone(),
             blake3: facts.blake3,
             tools: facts.dump.tools,
             server_version: facts.dump.server_version,
@@ -281,7 +288,7 @@ impl Artefact {
             shrunken: false,
             pinned: false,
         };
-        Ok(Self { manifest, index })
+        Ok(Self { manifest, sums: facts.sums, index })
     }
 }
 
@@ -328,7 +335,7 @@ pub(crate) async fn seal_pieces(
 ) -> Result<Box<Manifest>, Failure> {
     let raw_bytes = artefact.manifest.raw_bytes;
     let keys = pieces.keys();
-    let segments = match pieces.into_segments(&artefact.manifest.sha256).await {
+    let segments = match pieces.into_segments(&artefact.sums).await {
         Ok(segments) => segments,
         Err(failure) => {
             take_back(due, keys, run).await;

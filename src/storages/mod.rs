@@ -3,14 +3,15 @@
 //! A storage does one thing. Retries, timeouts, rate limits, names and rotation are layers or
 //! other rooms. Every storage and every layer keeps the promises of `contract/`. A new kind is
 //! its folder with its `Config`, and four lines here: `mod`, variant, row and arm. What several
-//! kinds do alike lies beside them: `checks`, `http`, `idle`, `names`, `tls`, `trouble`
-//! and `unique`.
+//! kinds do alike lies beside them: `checks`, `gate`, `http`, `idle`, `names`, `threaded`, `tls`,
+//! `trouble` and `unique`.
 
 mod checks;
 /// What every storage and every layer promises, as a list that can be run.
 pub mod contract;
 /// A folder behind an FTP server.
 pub mod ftp;
+mod gate;
 mod http;
 mod idle;
 /// What can be put around any storage.
@@ -29,6 +30,7 @@ pub mod scp;
 pub mod smb;
 /// A container of an OpenStack Swift service.
 pub mod swift;
+mod threaded;
 mod tls;
 mod trouble;
 mod unique;

@@ -42,6 +42,15 @@ impl Codec {
         }
     }
 
+    /// Returns how many raw bytes a producer had best hand over at a time: whole frames where
+    /// there are some, else what stays in a processor's cache from one stage to the next.
+    pub fn chunk_bytes(self) -> usize {
+        match self {
+            Self::None => 1 << 20,
+            Self::Gzip | Self::Zstd => self.frame_bytes() as usize,
+        }
+    }
+
     /// Returns the format at its usual level.
     pub fn by_default(self) -> Compression {
         let level = match self {

@@ -7,6 +7,7 @@ use std::io;
 use std::thread::available_parallelism;
 
 use bytes::Bytes;
+use futures_util::stream::try_unfold;
 use libdeflater::{CompressionLvl, Compressor as Deflate};
 use zstd::bulk::Compressor as Zstd;
 use zstd::zstd_safe::CParameter;
@@ -15,7 +16,9 @@ use crate::base::MIB;
 use crate::stream::cutter::Cutter;
 use crate::stream::ordered::{self, Step};
 use crate::stream::pending::stage;
-use crate::stream::{Buffers, ByteStream, Codec, Compression, Error, Feeder, Frames, Pending};
+use crate::stream::{
+    Buffers, ByteStream, Codec, Compression, Error, Feeder, Frames, Pending, Promise,
+};
 
 /// Cuts `raw` into frames of `codec.frame_bytes()` and compresses them in parallel.
 ///
@@ -24,13 +27,9 @@ use crate::stream::{Buffers, ByteStream, Codec, Compression, Error, Feeder, Fram
 /// Errors: those of `raw`, as they are.
 /// Must be called inside a tokio runtime.
 pub fn compress(raw: ByteStream, how: Compression) -> (ByteStream, Pending<Frames>) {
-    stage(move |feeder| Box::pin(drive(raw, how, feeder)))
-}
-
-async fn drive(raw: ByteStream, how: Compression, feeder: &Feeder) -> Result<Frames, Error> {
     match how.codec {
-        Codec::None => pass(raw, feeder).await,
-        Codec::Gzip | Codec::Zstd => frames(raw, how, feeder).await,
+        Codec::None => pass(raw),
+        Codec::Gzip | Codec::Zstd => stage(move |feeder| Box::pin(frames(raw, how, feeder))),
     }
 }
 
@@ -59,15 +58,24 @@ async fn frames(raw: ByteStream, how: Compression, feeder: &Feeder) -> Result<Fr
     Ok(Frames { raw_bytes, ..map })
 }
 
-async fn pass(mut raw: ByteStream, feeder: &Feeder) -> Result<Frames, Error> {
+/// Only counts: a stage of its own would be one more hand for every chunk to go through.
+fn pass(raw: ByteStream) -> (ByteStream, Pending<Frames>) {
+    let (promise, frames) = Pending::new();
+    let step = |(mut raw, bytes, promise): (ByteStream, u64, Promise<Frames>)| async move {
+        let Some(chunk) = raw.next().await? else {
+            promise.keep(uncompressed(bytes));
+            return Ok(None);
+        };
+        let bytes = bytes + chunk.len() as u64;
+        Ok(Some((chunk, (raw, bytes, promise))))
+    };
+    (ByteStream::from_stream(try_unfold((raw, 0, promise), step)), frames)
+}
+
+fn uncompressed(bytes: u64) -> Frames {
     let frame_bytes = Codec::None.frame_bytes();
-    let mut bytes = 0;
-    while let Some(chunk) = raw.next().await? {
-        bytes += chunk.len() as u64;
-        feeder.send(chunk).await?;
-    }
     let starts = (0..bytes).step_by(frame_bytes as usize).collect();
-    Ok(Frames { raw_bytes: bytes, stored_bytes: bytes, frame_bytes, starts })
+    Frames { raw_bytes: bytes, stored_bytes: bytes, frame_bytes, starts }
 }
 
 /// Bounds the memory of one compressed stream.
@@ -75,7 +83,7 @@ async fn pass(mut raw: ByteStream, feeder: &Feeder) -> Result<Frames, Error> {
 /// `workers` frames in work, each raw + compressed + context; `ahead + 2 - workers` = 2 more,
 /// raw or compressed; one in the channel to the reader: at most
 /// `workers * (2 * frame + context) + 3 * frame`, whatever the number of cores.
-const BUDGET: usize = 56 * MIB;
+const BUDGET: usize = 48 * MIB;
 
 fn workers(how: Compression) -> usize {
     available_parallelism().map_or(1, usize::from).min(fitting(how)).max(1)
@@ -100,21 +108,13 @@ fn context_bytes(how: Compression) -> usize {
     }
 }
 
-/// Bytes for a header and a trailer, and to spare.
-const FRAMING: usize = 1024;
-
 /// Makes what one worker does, with a context and output buffers that are used again.
 fn stepper(how: Compression, workers: usize) -> impl Fn() -> Step + Send + Sync + 'static {
     let frame = how.codec.frame_bytes() as usize;
-    let room = match how.codec {
-        Codec::Zstd => zstd::zstd_safe::compress_bound(frame),
-        // Stored blocks of 64 KiB with 5 bytes each, the header and the trailer.
-        _ => frame + frame / 4096 + FRAMING,
-    };
-    let buffers = Buffers::new(room, workers + 3);
+    let buffers = Buffers::new(zstd::zstd_safe::compress_bound(frame), workers + 3);
     move || match how.codec {
         Codec::Zstd => zstd_step(how.level, buffers.clone()),
-        _ => gzip_step(how.level, buffers.clone()),
+        _ => gzip_step(how.level),
     }
 }
 
@@ -141,17 +141,18 @@ fn zstd_context(level: i32) -> io::Result<Zstd<'static>> {
     Ok(context)
 }
 
-fn gzip_step(level: i32, buffers: Buffers) -> Step {
+fn gzip_step(level: i32) -> Step {
     let level = CompressionLvl::new(level).unwrap_or_default();
     let mut context = Deflate::new(level);
+    let mut room = Vec::new();
     Box::new(move |raw| {
-        let mut frame = buffers.take();
-        frame.resize(context.gzip_compress_bound(raw.len()), 0);
+        let bound = context.gzip_compress_bound(raw.len());
+        room.resize(bound.max(room.len()), 0);
         let bytes = context
-            .gzip_compress(&raw, &mut frame)
+            .gzip_compress(&raw, &mut room)
             .map_err(|error| Error::new(format!("gzip: {error}")))?;
-        frame.truncate(bytes);
-        Ok(buffers.freeze(frame))
+        // A copy, so that a storage that keeps a frame keeps no more than its bytes.
+        Ok(Bytes::copy_from_slice(&room[..bytes]))
     })
 }
 

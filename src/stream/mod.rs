@@ -32,13 +32,13 @@ pub use buffers::Buffers;
 pub use codec::{Codec, Compression, Frames};
 pub use compress::compress;
 pub use decompress::decompress;
-pub use digest::{Algorithm, Hasher, blake3, digest_of, sha256};
+pub use digest::{Algorithm, Hasher, Sums, blake3, both, digest_of, sha256, sums};
 pub use pending::{Pending, Promise};
 pub use read::StreamReader;
 pub use segments::{Segments, segments};
 pub use spool::spool;
 pub use stoppable::stoppable;
-pub use tee::tee;
+pub use tee::{ahead, tee};
 pub use throttle::Bucket;
 pub use watched::watched;
 

@@ -18,6 +18,13 @@ pub fn tee(stream: ByteStream, n: usize, depth: usize) -> Vec<ByteStream> {
     readers
 }
 
+/// Lets the source of a stream work up to `depth + 1` chunks ahead of its reader.
+///
+/// Must be called inside a tokio runtime.
+pub fn ahead(stream: ByteStream, depth: usize) -> ByteStream {
+    tee(stream, 1, depth).pop().expect("one reader was asked for")
+}
+
 async fn pump(mut stream: ByteStream, mut feeders: Vec<Feeder>) {
     loop {
         let got = tokio::select! {

@@ -35,6 +35,7 @@ Group www-data
 DefaultRuntimeDir $1
 Mutex pthread
 LimitXMLRequestBody 0
+LimitRequestBody 0
 AllowEncodedSlashes NoDecode
 TypesConfig /etc/mime.types
 DavLockDB $1/lock/db

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """One signed request to an S3 server: HOST:PORT KEY SECRET METHOD PATH[?QUERY] [BODY].
 
-Prints the answer; exits 1 unless it is a success. An independent witness beside our own client.
+Prints the answer, of HEAD the headers; exits 1 unless it is a success. An independent witness beside our own client.
 """
 import datetime
 import hashlib
@@ -31,5 +31,6 @@ connection = http.client.HTTPConnection(host, timeout=30)
 connection.request(method, f"{path}?{query}" if query else path, body, {
     "x-amz-content-sha256": digest, "x-amz-date": now, "Authorization": authorization})
 answer = connection.getresponse()
-sys.stdout.write(answer.read().decode(errors="replace"))
+text = str(answer.headers).lower() if method == "HEAD" else answer.read().decode(errors="replace")
+sys.stdout.write(text)
 sys.exit(0 if answer.status < 300 else 1)

@@ -5,6 +5,7 @@
 # Users, a key and a secret each: `svckey` owns the buckets `main` and `other`; `oddkey` has the odd
 # secret of DIR/odd and owns `odd`; `smallkey` has 4 MiB in all and owns `small`. `dropkey` may only
 # put objects into `dropbox`, `keepkey` may do everything in `keepsafe` but delete: both are svc's.
+# STS hands out keys for a time; KMS, of the kind that Ceph has for tests, knows the key `testkey`.
 start() {
     tls
     rm -rf "$DIR/mon" "$DIR/osd" "$DIR/rgw" "$DIR"/ceph.conf "$DIR/keyring"
@@ -113,7 +114,8 @@ mon allow pool size one = true
 osd crush chooseleaf type = 0
 mon max pg per osd = 1000
 osd objectstore = memstore
-memstore device bytes = 4294967296
+# A bench with larger objects asks for more.
+memstore device bytes = $((${CEPH_MEMORY_GIB:-4} << 30))
 osd op num shards = 1
 mon data avail crit = 1
 mon data avail warn = 1
@@ -129,5 +131,10 @@ rgw data = $DIR/rgw
 rgw frontends = beast endpoint=127.0.0.1:$PORT ssl_endpoint=127.0.0.1:$(at 1) ssl_certificate=$DIR/tls/server.crt ssl_private_key=$DIR/tls/server.key
 rgw enable usage log = false
 rgw dns name = localhost
+rgw sts key = abcdefghijklmnop
+rgw s3 auth use sts = true
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = testkey=$(printf '%s' 'thirty-two bytes, as a key has!!' | base64)
 X
 }

@@ -10,7 +10,7 @@ use nxs_backup::archive::{
     IndexFile, IndexWriter, PackOptions, Packed, UnpackError, UnpackOptions, Unpacked, pack, unpack,
 };
 use nxs_backup::base::{ArtefactId, Cancel, Warnings, chain};
-use nxs_backup::stream::{ByteStream, Frames, Pending, Tree};
+use nxs_backup::stream::{ByteStream, Codec, Frames, Pending, Tree};
 use tempfile::TempDir;
 
 /// A tree that is read where it lies.
@@ -55,7 +55,8 @@ impl Plain {
         let scratch = tempfile::tempdir().unwrap();
         let index = IndexWriter::create(scratch.path(), &id()).unwrap();
         let (cancel, progress) = (Cancel::default(), Arc::new(|_| {}));
-        pack(Box::new(self), PackOptions { index, cancel, progress })
+        let chunk_bytes = Codec::None.chunk_bytes();
+        pack(Box::new(self), PackOptions { index, chunk_bytes, cancel, progress })
     }
 
     /// Packs the tree; `look` sees each chunk before the next one is asked for.

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -114,6 +114,27 @@ impl Bed {
             .output()
             .unwrap_or_else(|error| panic!("{shown}: {error}"));
         Ran { said: self.said(&shown, &output), exit: None, stderr_seen: false }
+    }
+
+    /// Runs the command to a good end, looks for `secret` on every command line of the machine
+    /// meanwhile, and returns all that was said.
+    #[track_caller]
+    pub(crate) fn run_watched(&self, args: &[&str], secret: &str) -> String {
+        let mut command = self.command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while child.try_wait().unwrap().is_none() {
+            for entry in fs::read_dir("/proc").unwrap().flatten() {
+                let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line).into_owned();
+                assert!(!line.contains(secret), "{line}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
     }
 
     /// Prepares a run, for a test that wants to feed, follow or kill it.

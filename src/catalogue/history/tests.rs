@@ -123,6 +123,20 @@ async fn a_storage_that_goes_away_is_not_an_empty_storage() {
     assert_eq!(survey(&shelf, "").await.unwrap().unread.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_breaks_off_is_read_again_before_it_is_reported() {
+    let broken = Fault::After(10, Kind::Unavailable);
+    let shelf = Flaky::new(stored(Memory::default(), FIRST));
+    // The first call is the listing.
+    (2..=4).for_each(|number| shelf.fail(number, broken));
+    let found = survey(&shelf, "").await.unwrap();
+    assert!(found.copies.len() == 1 && found.unread.is_empty(), "{:?}", found.unread);
+    assert_eq!(shelf.calls().len(), 5);
+    shelf.fail_each("get", Some(broken));
+    let found = survey(&shelf, "").await.unwrap();
+    assert!(found.copies.is_empty() && found.unread.len() == 1, "{:?}", found.unread);
+}
+
 #[tokio::test]
 async fn a_name_that_has_anything_is_never_used_again() {
     let names = Names {

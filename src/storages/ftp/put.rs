@@ -68,7 +68,7 @@ impl<'a> Upload<'a> {
     async fn start(shared: &'a Arc<Shared>, key: &'a Key) -> Result<Self, Trouble> {
         let partial = key.partial(&unique());
         let session = shared.pool.take().await?;
-        let leftover = Leftover::new(shared, &partial);
+        let leftover = Leftover::new(shared, key, &partial);
         let mut upload = Self {
             shared,
             key,
@@ -237,7 +237,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    async fn place(&self, session: &mut Session, renaming: &mut bool) -> Result<(), Trouble> {
+    async fn place(&mut self, session: &mut Session, renaming: &mut bool) -> Result<(), Trouble> {
         let (path, target) =
             (self.shared.path(session, &self.partial), self.shared.path(session, self.key));
         if *renaming
@@ -245,11 +245,11 @@ impl<'a> Upload<'a> {
             && session.size(&target).await? == Some(self.held.sent())
         {
             // It has its name already, and only the answer was lost.
-            return Ok(());
+            return self.drop_old(session).await;
         }
         *renaming = true;
         match session.rename(&path, &target).await {
-            Ok(()) => Ok(()),
+            Ok(()) => self.drop_old(session).await,
             Err(Refusal::Refused(reply)) if session.size(&target).await?.is_some() => {
                 let first = Refusal::Refused(reply);
                 self.replace(session, &path, &target).await.map_err(|second| match second {
@@ -263,20 +263,38 @@ impl<'a> Upload<'a> {
 
     /// Replaces a file on a server that does not rename over one: it goes aside first, and comes
     /// back when that is all that succeeds. In between there is no file under the name.
+    ///
+    /// Whoever is cut off in between leaves it to the clean-up, or to the next listing.
     async fn replace(
-        &self,
+        &mut self,
         session: &mut Session,
         path: &str,
         target: &str,
     ) -> Result<(), Refusal> {
-        let aside = self.shared.path(session, &self.key.partial(&unique()));
-        session.rename(target, &aside).await?;
-        match session.rename(path, target).await {
-            Ok(()) => session.remove(&aside).await,
-            Err(refusal) => {
-                session.rename(&aside, target).await?;
-                Err(refusal)
+        let aside = self.shared.path(session, &self.leftover.aside());
+        let mut left = ATTEMPTS;
+        loop {
+            session.rename(target, &aside).await?;
+            let refusal = match session.rename(path, target).await {
+                Ok(()) => return self.drop_old(session).await.map_err(Refusal::Broken),
+                Err(refusal @ Refusal::Refused(_)) => refusal,
+                Err(broken) => return Err(broken),
+            };
+            match session.rename(&aside, target).await {
+                // A listing at the same time has put it back already.
+                Err(Refusal::Refused(_)) if left > 0 => left -= 1,
+                back => return back.and(Err(refusal)),
             }
+        }
+    }
+
+    /// Removes the old object that made way; where that is refused it stays, and can be swept.
+    async fn drop_old(&self, session: &mut Session) -> Result<(), Trouble> {
+        let Some(aside) = self.leftover.was_aside() else { return Ok(()) };
+        let path = self.shared.path(session, aside);
+        match session.remove(&path).await {
+            Err(Refusal::Broken(trouble)) => Err(trouble),
+            Err(Refusal::Refused(_)) | Ok(()) => Ok(()),
         }
     }
 

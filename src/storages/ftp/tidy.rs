@@ -13,6 +13,7 @@ use crate::storages::ftp::Shared;
 use crate::storages::ftp::errors::Trouble;
 use crate::storages::ftp::session::{Refusal, Session, join};
 use crate::storages::names::upwards;
+use crate::storages::unique::unique;
 
 /// Removes the file of `key`, then its folders as far up as they are empty.
 pub(super) async fn delete(shared: &Shared, key: &Key) -> Result<(), Trouble> {
@@ -52,16 +53,51 @@ async fn remove_empty(shared: &Shared, session: &mut Session, folder: &str) -> R
     Ok(())
 }
 
+/// Gives a temporary name to an object that makes way for a new one of its name.
+pub(super) fn aside(key: &Key) -> Key {
+    key.partial(&format!("{ASIDE}{}", unique()))
+}
+
+/// Returns the key of an object that was set aside, if it was.
+pub(super) fn aside_of(key: &Key) -> Option<Key> {
+    let (_, unique) = key.name().rsplit_once('.')?;
+    if unique.starts_with(ASIDE) { key.partial_of() } else { None }
+}
+
+/// What tells an old object under a temporary name from one that was never whole.
+const ASIDE: &str = "old-";
+
 /// The temporary file of a put. Dropped before it is gone, it lets a task remove it.
 pub(super) struct Leftover {
     shared: Arc<Shared>,
-    partial: Key,
+    names: Names,
     is_gone: bool,
 }
 
+/// The names under which a put may leave something.
+#[derive(Clone)]
+struct Names {
+    key: Key,
+    partial: Key,
+    /// Where the old object went that is being replaced.
+    aside: Option<Key>,
+}
+
 impl Leftover {
-    pub(super) fn new(shared: &Arc<Shared>, partial: &Key) -> Self {
-        Self { shared: Arc::clone(shared), partial: partial.clone(), is_gone: false }
+    pub(super) fn new(shared: &Arc<Shared>, key: &Key, partial: &Key) -> Self {
+        let names = Names { key: key.clone(), partial: partial.clone(), aside: None };
+        Self { shared: Arc::clone(shared), names, is_gone: false }
+    }
+
+    /// Gives the name under which the old object makes way, the same for every attempt.
+    pub(super) fn aside(&mut self) -> Key {
+        let key = &self.names.key;
+        self.names.aside.get_or_insert_with(|| aside(key)).clone()
+    }
+
+    /// Tells where the old object went, if it had to.
+    pub(super) fn was_aside(&self) -> Option<&Key> {
+        self.names.aside.as_ref()
     }
 
     /// Notes that there is nothing to remove any more.
@@ -69,9 +105,10 @@ impl Leftover {
         self.is_gone = true;
     }
 
-    /// Removes it now, if the server answers; else a task tries a little longer.
+    /// Removes it now, if the server answers; else a task tries a little longer. An old object
+    /// that was set aside has its name again first.
     pub(super) async fn remove(&mut self) {
-        let removed = timeout(NOW, try_remove(&self.shared, &self.partial)).await;
+        let removed = timeout(NOW, try_remove(&self.shared, &self.names)).await;
         self.is_gone = matches!(removed, Ok(Ok(_)));
     }
 }
@@ -80,10 +117,11 @@ impl Drop for Leftover {
     fn drop(&mut self) {
         let Ok(runtime) = Handle::try_current() else { return };
         if !self.is_gone {
-            let (shared, partial) = (Arc::clone(&self.shared), self.partial.clone());
+            let (shared, names) = (Arc::clone(&self.shared), self.names.clone());
             runtime.spawn(unconstrained(async move {
-                if timeout(LATER, try_longer(&shared, &partial)).await.is_err() {
-                    debug!(storage = %shared.name, key = %partial, "a temporary file may be left");
+                if timeout(LATER, try_longer(&shared, &names)).await.is_err() {
+                    let (storage, key) = (&shared.name, &names.partial);
+                    debug!(%storage, %key, "a temporary file may be left");
                 }
             }));
         }
@@ -92,21 +130,45 @@ impl Drop for Leftover {
 
 /// Tries until the file was removed, or for as long as a command that was on its way may still
 /// make it.
-async fn try_longer(shared: &Shared, partial: &Key) {
+async fn try_longer(shared: &Shared, names: &Names) {
     for _ in 0..ATTEMPTS {
-        if let Ok(true) = try_remove(shared, partial).await {
+        if let Ok(true) = try_remove(shared, names).await {
             return;
         }
         sleep(PAUSE).await;
     }
 }
 
-async fn try_remove(shared: &Shared, partial: &Key) -> Result<bool, Trouble> {
+async fn try_remove(shared: &Shared, names: &Names) -> Result<bool, Trouble> {
     let mut session = shared.pool.take().await?;
-    let removed = remove(shared, &mut session, partial).await?;
-    remove_empty(shared, &mut session, partial.folder()).await?;
+    if let Some(aside) = &names.aside {
+        put_back(shared, &mut session, aside, &names.key).await?;
+    }
+    let removed = remove(shared, &mut session, &names.partial).await?;
+    remove_empty(shared, &mut session, names.partial.folder()).await?;
     shared.pool.give(session);
     Ok(removed)
+}
+
+/// Gives an old object its name back; where that is taken, by the new one or by itself, what is
+/// aside is of no use any more.
+async fn put_back(
+    shared: &Shared,
+    session: &mut Session,
+    aside: &Key,
+    key: &Key,
+) -> Result<(), Trouble> {
+    let (from, to) = (shared.path(session, aside), shared.path(session, key));
+    if session.size(&to).await?.is_some() {
+        return remove(shared, session, aside).await.map(drop);
+    }
+    match session.rename(&from, &to).await {
+        Err(Refusal::Refused(reply)) if session.size(&from).await?.is_some() => {
+            Err(Trouble::refused(&from, reply))
+        }
+        Err(Refusal::Broken(trouble)) => Err(trouble),
+        _ => Ok(()),
+    }
 }
 
 const NOW: Duration = Duration::from_secs(10);

@@ -4,12 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::stream::{self, BoxStream, StreamExt};
+use tracing::{info, warn};
 
 use crate::base::Key;
 use crate::storages::ftp::Shared;
 use crate::storages::ftp::errors::{Reply, Trouble};
 use crate::storages::ftp::listing::{Entry, What};
 use crate::storages::ftp::session::{Refusal, Session, join};
+use crate::storages::ftp::tidy::aside_of;
 use crate::storages::{Object, names};
 
 /// The objects of a listing.
@@ -69,8 +71,10 @@ impl Walk {
     async fn folder(&mut self, session: &mut Session, folder: &str) -> Result<(), Trouble> {
         let name = std::mem::take(&mut self.name);
         let path = join(&session.absolute(&self.shared.folder), folder);
+        let mut entries = entries(session, &path).await?;
+        self.put_back(session, folder, &mut entries).await?;
         for Entry { name, what } in
-            entries(session, &path).await?.into_iter().filter(|entry| entry.name.starts_with(&name))
+            entries.into_iter().filter(|entry| entry.name.starts_with(&name))
         {
             let key = names::join(folder, &name);
             match what {
@@ -85,6 +89,37 @@ impl Walk {
         }
         if !session.lists_exactly() {
             self.ask_times(session).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives objects their names back that made way for new ones which then never came.
+    async fn put_back(
+        &self,
+        session: &mut Session,
+        folder: &str,
+        entries: &mut [Entry],
+    ) -> Result<(), Trouble> {
+        for at in 0..entries.len() {
+            let Ok(aside) = Key::new(names::join(folder, &entries[at].name)) else { continue };
+            let Some(key) = aside_of(&aside) else { continue };
+            if entries.iter().any(|entry| entry.name == key.name()) {
+                continue;
+            }
+            let (from, to) = (self.shared.path(session, &aside), self.shared.path(session, &key));
+            let storage = &self.shared.name;
+            match session.rename(&from, &to).await {
+                Ok(()) => {
+                    info!(%storage, %key, "an object has its name back: replacing it was cut off");
+                    entries[at].name = key.name().to_owned();
+                }
+                Err(Refusal::Broken(trouble)) => return Err(trouble),
+                // Also when the put that it made way for is just being done.
+                Err(Refusal::Refused(reply)) => {
+                    let error = Trouble::refused(&from, reply);
+                    warn!(%storage, %error, "an object must get its name back: rename it to {to}");
+                }
+            }
         }
         Ok(())
     }

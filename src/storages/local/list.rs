@@ -3,49 +3,26 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::BoxStream;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::debug;
 
 use crate::base::Key;
 use crate::storages::local::errors::Trouble;
 use crate::storages::local::folder::Root;
 use crate::storages::local::read::{describe, is_file};
-use crate::storages::{Kind, Object, names};
-
-type Found = Result<Object, Trouble>;
+use crate::storages::names;
+use crate::storages::threaded::{self, Finds, Found};
 
 /// Gives every object whose key begins with `prefix`. Must be called inside a tokio runtime.
-pub(super) fn start(root: Arc<Root>, prefix: String) -> BoxStream<'static, Found> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let thread = spawn_blocking(move || Walk { root: &root, sender: &sender }.all(&prefix));
-    stream::unfold(Some((receiver, thread)), next).boxed()
-}
-
-const AHEAD: usize = 256;
-
-type Thread = JoinHandle<Result<(), Trouble>>;
-type Walking = Option<(mpsc::Receiver<Object>, Thread)>;
-
-/// A listing ends when the thread says that it is done, not when it just falls silent.
-async fn next(walking: Walking) -> Option<(Found, Walking)> {
-    let (mut objects, thread) = walking?;
-    if let Some(object) = objects.recv().await {
-        return Some((Ok(object), Some((objects, thread))));
-    }
-    match thread.await {
-        Ok(Ok(())) => None,
-        Ok(Err(trouble)) => Some((Err(trouble), None)),
-        Err(panic) => Some((Err(Trouble::new(Kind::Other, panic.to_string())), None)),
-    }
+pub(super) fn start(root: Arc<Root>, prefix: String) -> BoxStream<'static, Found<()>> {
+    threaded::list(move |sender, _| Walk { root: &root, sender }.all(&prefix))
 }
 
 struct Walk<'a> {
     root: &'a Root,
-    sender: &'a mpsc::Sender<Object>,
+    sender: &'a Finds,
 }
 
 impl Walk<'_> {

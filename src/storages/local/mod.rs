@@ -109,8 +109,7 @@ impl Local {
 #[async_trait]
 impl Storage for Local {
     async fn put(&self, key: &Key, body: ByteStream) -> Result<Object> {
-        let putting = write::start(self.0.clone(), key.clone());
-        let done = putting.run(body).await;
+        let done = write::put(self.0.clone(), key.clone(), body).await;
         done.map_err(|trouble| self.error("put", key.as_str(), trouble))
     }
 

@@ -5,110 +5,34 @@ use std::io::{BufWriter, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 use rustix::io::Errno;
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::base::{KIB, Key, MIB};
+use crate::storages::gate::Gate;
 use crate::storages::local::delete::remove_empty;
 use crate::storages::local::errors::Trouble;
 use crate::storages::local::folder::{Root, sync};
 use crate::storages::local::read::describe;
 use crate::storages::unique::unique;
-use crate::storages::{Kind, Object};
-use crate::stream::{ByteStream, Error, Feeder};
+use crate::storages::{Kind, Object, threaded};
+use crate::stream::ByteStream;
 
-/// A put whose file is written by a thread.
-///
-/// Dropped before the end, it cuts the thread's stream, and the thread removes the file; a commit
-/// that has not begun by then does not begin any more.
-pub(super) struct Putting {
-    ready: oneshot::Receiver<()>,
-    feeder: Feeder,
-    thread: JoinHandle<Result<Object, Trouble>>,
-    commit: Commit,
-}
-
-/// Starts the thread, which makes the file.
-pub(super) fn start(root: Arc<Root>, key: Key) -> Putting {
-    let (feeder, chunks) = ByteStream::channel(1);
-    let (begin, ready) = oneshot::channel();
-    let commit = Commit::default();
-    let gate = commit.0.clone();
-    let thread = spawn_blocking(move || {
+/// Stores `body`; a thread makes the file and writes it.
+pub(super) async fn put(root: Arc<Root>, key: Key, body: ByteStream) -> Result<Object, Trouble> {
+    threaded::put(body, None, move |handed| {
+        let gate = handed.gate.clone();
         let mut partial = Partial::create(&root, &key)?;
-        begin.send(()).ok();
-        let filled = partial.fill(chunks);
+        let filled = partial.fill(handed.begin());
         let done = filled.and_then(|()| partial.commit(&root, &gate));
         if done.is_err() {
             drop(partial);
             remove_empty(&root, key.folder());
         }
         done
-    });
-    Putting { ready, feeder, thread, commit }
-}
-
-impl Putting {
-    /// Feeds the thread and waits for its answer; without a file the body is not touched.
-    pub(super) async fn run(self, mut body: ByteStream) -> Result<Object, Trouble> {
-        let Self { ready, feeder, thread, commit } = self;
-        let fed = match ready.await {
-            Ok(()) => feed(&mut body, feeder).await,
-            Err(_) => Ok(()),
-        };
-        drop(body);
-        let done = thread.await;
-        drop(commit);
-        match (fed, done) {
-            // The thread knows only that its stream broke; the reason is here.
-            (Err(error), _) => Err(Trouble::body(error)),
-            (Ok(()), Ok(done)) => done,
-            (Ok(()), Err(panic)) => Err(Trouble::new(Kind::Other, panic.to_string())),
-        }
-    }
-}
-
-/// Passes the body on; a thread that has given up tells why itself.
-async fn feed(body: &mut ByteStream, feeder: Feeder) -> Result<(), Error> {
-    loop {
-        match body.next().await {
-            Ok(Some(chunk)) => {
-                if feeder.send(chunk).await.is_err() {
-                    return Ok(());
-                }
-            }
-            Ok(None) => {
-                feeder.finish().await.ok();
-                return Ok(());
-            }
-            Err(error) => {
-                feeder.fail(error.clone()).await;
-                return Err(error);
-            }
-        }
-    }
-}
-
-/// Lets either the thread commit or the dropped future forbid it, whichever comes first.
-#[derive(Default)]
-struct Commit(Arc<AtomicU8>);
-
-const OPEN: u8 = 0;
-const COMMITTED: u8 = 1;
-const FORBIDDEN: u8 = 2;
-
-impl Drop for Commit {
-    fn drop(&mut self) {
-        turn(&self.0, FORBIDDEN);
-    }
-}
-
-fn turn(gate: &AtomicU8, to: u8) -> bool {
-    gate.compare_exchange(OPEN, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    })
+    .await
 }
 
 /// A temporary file, removed when it is dropped without a commit.
@@ -155,11 +79,11 @@ impl Partial {
         self.file.sync_all().map_err(wrap)
     }
 
-    fn commit(&mut self, root: &Root, gate: &AtomicU8) -> Result<Object, Trouble> {
+    fn commit(&mut self, root: &Root, gate: &Gate) -> Result<Object, Trouble> {
         let wrap = |error: Errno| Trouble::io(&self.path, error);
         let object = describe(&self.key, &rustix::fs::fstat(&self.file).map_err(wrap)?);
         root.settle();
-        if !turn(gate, COMMITTED) {
+        if !gate.commit() {
             return Err(Trouble::new(Kind::Body, "the put was given up"));
         }
         let target = self.key.name();

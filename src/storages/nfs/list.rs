@@ -142,6 +142,11 @@ impl Walk {
     /// Returns `None` when it is really gone, so that nothing is left out by mistake.
     async fn find_again(&self, reading: Reading, status: nfsstat3) -> Result<Option<Reading>> {
         let Reading { folder, cookie, prefix, .. } = reading;
+        if (status, cookie) == (nfsstat3::NFS3ERR_NOENT, 0) {
+            // The server remembered a folder that was removed behind its back.
+            debug!(storage = %self.call.server.name, folder, "the folder is gone");
+            return Ok(None);
+        }
         match (self.call.judge(status), cookie) {
             (Trouble::Stale, 0) => (),
             (trouble, _) => return Err(self.call.plainly(trouble)),

@@ -277,11 +277,12 @@ fn parts_in_memory(peers: usize, part_bytes: usize) -> usize {
     (MEMORY / (peers.max(1) * part_bytes)).clamp(1, AT_ONCE)
 }
 
-/// For the parts of all puts of a target together, with up to 12 storages.
-const MEMORY: usize = 64 * MIB;
+/// For the parts of all puts of a target together, with up to 8 storages: what the rest of the
+/// road leaves of the 128 MiB that a run may take.
+const MEMORY: usize = 40 * MIB;
 const AT_ONCE: usize = 4;
 const SMALLEST: usize = 5 * MIB;
-const LARGEST: usize = 16 * MIB;
+const LARGEST: usize = 8 * MIB;
 /// S3 takes 10,000.
 const MOST_PARTS: u64 = 9_900;
 

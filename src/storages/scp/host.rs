@@ -8,11 +8,11 @@ use tracing::debug;
 
 use crate::base::chain;
 use crate::storages::Setting;
+use crate::storages::gate::Gate;
 use crate::storages::idle::Idle;
 use crate::storages::scp::config::Config;
 use crate::storages::scp::dial::dial;
 use crate::storages::scp::errors::Trouble;
-use crate::storages::scp::gate::Gate;
 use crate::storages::scp::line::Watch;
 use crate::storages::scp::sftp::Sftp;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use ssh2::{Channel, ErrorCode};
 
-use crate::storages::scp::gate::Gate;
+use crate::storages::gate::Gate;
 
 /// How long a call may be silent, and who waits for it.
 #[derive(Clone, Debug)]

@@ -2,57 +2,28 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use futures_util::stream::BoxStream;
 use tracing::debug;
 
 use crate::base::Key;
-use crate::storages::scp::errors::Trouble;
-use crate::storages::scp::gate::Waiting;
+use crate::storages::names;
+use crate::storages::scp::errors::{Mark, Trouble};
 use crate::storages::scp::host::Host;
 use crate::storages::scp::read::describe;
 use crate::storages::scp::sftp::{Entry, Handle, Sftp};
-use crate::storages::{Kind, Object, names};
-
-type Found = Result<Object, Trouble>;
+use crate::storages::threaded::{self, Finds, Found};
 
 /// Gives every object whose key begins with `prefix`. Must be called inside a tokio runtime.
-pub(super) fn start(host: Arc<Host>, prefix: String) -> BoxStream<'static, Found> {
-    let (sender, objects) = mpsc::channel(AHEAD);
-    let waiting = Waiting::default();
-    let gate = waiting.0.clone();
-    let thread = spawn_blocking(move || {
+pub(super) fn start(host: Arc<Host>, prefix: String) -> BoxStream<'static, Found<Mark>> {
+    threaded::list(move |sender, gate| {
         let Some((folder, name)) = names::first_folder(&prefix) else { return Ok(()) };
         let first = |sftp: &mut Sftp| open(sftp, &host.path(folder));
-        let (mut sftp, opened) = host.lease(&gate, first)?;
-        let mut walk = Walk { host: &host, sender: &sender, sftp: &mut sftp };
+        let (mut sftp, opened) = host.lease(gate, first)?;
+        let mut walk = Walk { host: &host, sender, sftp: &mut sftp };
         walk.all(opened, folder, name)?;
         host.give_back(sftp);
         Ok(())
-    });
-    stream::unfold(Some(Walking { objects, thread, _waiting: waiting }), next).boxed()
-}
-
-const AHEAD: usize = 256;
-
-struct Walking {
-    objects: mpsc::Receiver<Object>,
-    thread: JoinHandle<Result<(), Trouble>>,
-    _waiting: Waiting,
-}
-
-/// A listing ends when the thread says that it is done, not when it just falls silent.
-async fn next(walking: Option<Walking>) -> Option<(Found, Option<Walking>)> {
-    let mut walking = walking?;
-    if let Some(object) = walking.objects.recv().await {
-        return Some((Ok(object), Some(walking)));
-    }
-    match walking.thread.await {
-        Ok(Ok(())) => None,
-        Ok(Err(trouble)) => Some((Err(trouble), None)),
-        Err(panic) => Some((Err(Trouble::new(Kind::Other, panic.to_string())), None)),
-    }
+    })
 }
 
 /// Opens a folder; `None` when it is missing or is none.
@@ -70,7 +41,7 @@ fn open(sftp: &mut Sftp, path: &str) -> Result<Option<Handle>, Trouble> {
 
 struct Walk<'a> {
     host: &'a Host,
-    sender: &'a mpsc::Sender<Object>,
+    sender: &'a Finds,
     sftp: &'a mut Sftp,
 }
 

@@ -10,7 +10,6 @@ mod config;
 mod dial;
 mod errors;
 mod folder;
-mod gate;
 mod host;
 mod host_key;
 mod known_hosts;
@@ -29,13 +28,13 @@ use futures_util::{StreamExt, stream};
 use tokio::task::spawn_blocking;
 
 use crate::base::Key;
+use crate::storages::gate::{Gate, Waiting};
 use crate::storages::{Error, Kind, Object, ObjectStream, Result, Setting, Storage};
 use crate::stream::ByteStream;
 
 pub use config::Config;
 
 use errors::Trouble;
-use gate::{Gate, Waiting};
 use host::Host;
 
 /// Objects as files on an SSH server. Clones share its connections.
@@ -71,7 +70,7 @@ impl Scp {
 #[async_trait]
 impl Storage for Scp {
     async fn put(&self, key: &Key, body: ByteStream) -> Result<Object> {
-        let done = write::start(self.0.clone(), key.clone()).run(body).await;
+        let done = write::put(self.0.clone(), key.clone(), body).await;
         done.map_err(|trouble| self.error("put", key.as_str(), trouble))
     }
 

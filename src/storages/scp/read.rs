@@ -11,9 +11,9 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::base::{Key, MIB, chain};
+use crate::storages::gate::{Gate, Waiting};
 use crate::storages::layers::pause;
 use crate::storages::scp::errors::Trouble;
-use crate::storages::scp::gate::{Gate, Waiting};
 use crate::storages::scp::host::Host;
 use crate::storages::scp::sftp::{Handle, Sftp};
 use crate::storages::scp::wire::Attributes;

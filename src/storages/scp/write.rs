@@ -5,42 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
 
 use crate::base::{Key, MIB};
+use crate::storages::gate::Gate;
 use crate::storages::scp::errors::Trouble;
 use crate::storages::scp::folder::{about_write, above, make, remove_empty};
-use crate::storages::scp::gate::{Gate, Waiting};
 use crate::storages::scp::host::{Host, tidying};
 use crate::storages::scp::sftp::{Handle, Sftp, code};
 use crate::storages::unique::unique;
-use crate::storages::{Kind, Object};
-use crate::stream::{ByteStream, Error, Feeder};
+use crate::storages::{Kind, Object, threaded};
+use crate::stream::ByteStream;
 
-/// A put whose file is written by a thread.
-///
-/// Dropped before the end, it cuts the thread's stream, and the thread removes the file; a commit
-/// that has not begun by then does not begin any more.
-pub(super) struct Putting {
-    ready: oneshot::Receiver<()>,
-    feeder: Feeder,
-    thread: JoinHandle<Result<Object, Trouble>>,
-    waiting: Waiting,
-}
-
-/// Starts the thread, which connects and makes the file.
-pub(super) fn start(host: Arc<Host>, key: Key) -> Putting {
-    let (feeder, chunks) = ByteStream::channel(1);
-    let (begin, ready) = oneshot::channel();
-    let waiting = Waiting::default();
-    let gate = waiting.0.clone();
-    let thread = spawn_blocking(move || {
+/// Stores `body`; a thread connects, makes the file and writes it.
+pub(super) async fn put(host: Arc<Host>, key: Key, body: ByteStream) -> Result<Object, Trouble> {
+    // While the body is silent the thread asks the server something, so that nobody takes the
+    // connection for dead.
+    threaded::put(body, Some(BEAT), move |handed| {
+        let gate = handed.gate.clone();
         let create = |sftp: &mut Sftp| Upload::create(sftp, &host, &key);
         let (mut sftp, mut upload) = host.lease(&gate, create)?;
-        begin.send(()).ok();
-        let filled = upload.fill(&mut sftp, chunks);
+        let filled = upload.fill(&mut sftp, handed.begin());
         let done = filled.and_then(|()| upload.finish(&mut sftp, &host, &gate));
         match done {
             Ok(object) => {
@@ -52,70 +36,8 @@ pub(super) fn start(host: Arc<Host>, key: Key) -> Putting {
                 Err(trouble)
             }
         }
-    });
-    Putting { ready, feeder, thread, waiting }
-}
-
-impl Putting {
-    /// Feeds the thread and waits for its answer; without a file the body is not touched.
-    pub(super) async fn run(self, mut body: ByteStream) -> Result<Object, Trouble> {
-        let Self { ready, feeder, thread, waiting } = self;
-        let fed = match ready.await {
-            Ok(()) => feed(&mut body, feeder).await,
-            Err(_) => Ok(()),
-        };
-        drop(body);
-        let done = thread.await;
-        drop(waiting);
-        match (fed, done) {
-            // The thread knows only that its stream broke; the reason is here.
-            (Err(error), _) => Err(Trouble::body(error)),
-            (Ok(()), Ok(done)) => done,
-            (Ok(()), Err(panic)) => Err(Trouble::new(Kind::Other, panic.to_string())),
-        }
-    }
-}
-
-/// Passes the body on; a thread that has given up tells why itself.
-///
-/// While the body is silent an empty chunk goes now and then: the thread then asks the server
-/// something, so that nobody takes the connection for dead.
-async fn feed(body: &mut ByteStream, feeder: Feeder) -> Result<(), Error> {
-    loop {
-        let next = body.next();
-        tokio::pin!(next);
-        let chunk = loop {
-            let beat = async {
-                sleep(BEAT).await;
-                feeder.send(bytes::Bytes::new()).await
-            };
-            tokio::select! {
-                biased;
-                chunk = &mut next => break chunk,
-                alive = beat => {
-                    if alive.is_err() {
-                        return Ok(());
-                    }
-                }
-            }
-        };
-        match chunk {
-            Ok(Some(chunk)) if chunk.is_empty() => (),
-            Ok(Some(chunk)) => {
-                if feeder.send(chunk).await.is_err() {
-                    return Ok(());
-                }
-            }
-            Ok(None) => {
-                feeder.finish().await.ok();
-                return Ok(());
-            }
-            Err(error) => {
-                feeder.fail(error.clone()).await;
-                return Err(error);
-            }
-        }
-    }
+    })
+    .await
 }
 
 /// How long a put waits for its body before it shows the server that it lives.

@@ -9,36 +9,31 @@ use std::sync::Arc;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use smb::CreateDisposition::Open;
 use smb::{Directory, FileDirectoryInformation};
-use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::debug;
 
 use crate::base::{KIB, Key};
 use crate::storages::names::{first_folder, join};
-use crate::storages::smb::errors::{NO_MORE_FILES, NO_SUCH_FILE, Trouble};
+use crate::storages::smb::errors::{Mark, NO_MORE_FILES, NO_SUCH_FILE, Trouble};
 use crate::storages::smb::files::{close, look, read, time};
 use crate::storages::smb::link::Wire;
 use crate::storages::smb::{Site, names};
+use crate::storages::threaded::{self, Finds, Found};
 use crate::storages::{Kind, Object};
-
-type Found = Result<Object, Trouble>;
 
 /// Gives every object whose key begins with `prefix`.
 pub(super) async fn start(
     site: Arc<Site>,
     prefix: String,
-) -> Result<BoxStream<'static, Found>, Trouble> {
+) -> Result<BoxStream<'static, Found<Mark>>, Trouble> {
     let Some((folder, name)) = first_folder(&prefix) else { return Ok(stream::empty().boxed()) };
     let (folder, name) = (folder.to_owned(), name.to_owned());
     let Some(wire) = reach(&site, &folder).await? else { return Ok(stream::empty().boxed()) };
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let thread = spawn_blocking(move || {
+    Ok(threaded::list(move |sender, _| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| Trouble::new(Kind::Other, error.to_string()))?;
-        let walk = Walk { site: &site, wire: &wire, sender: &sender };
+        let walk = Walk { site: &site, wire: &wire, sender };
         wire.note(runtime.block_on(walk.all(folder, name)))
-    });
-    Ok(stream::unfold(Some((receiver, thread)), next).boxed())
+    }))
 }
 
 /// Gives a connection that works, unless there is no such folder.
@@ -57,28 +52,10 @@ async fn reach(site: &Site, folder: &str) -> Result<Option<Arc<Wire>>, Trouble> 
     }
 }
 
-const AHEAD: usize = 256;
-
-type Thread = JoinHandle<Result<(), Trouble>>;
-type Walking = Option<(mpsc::Receiver<Object>, Thread)>;
-
-/// A listing ends when the thread says that it is done, not when it just falls silent.
-async fn next(walking: Walking) -> Option<(Found, Walking)> {
-    let (mut objects, thread) = walking?;
-    if let Some(object) = objects.recv().await {
-        return Some((Ok(object), Some((objects, thread))));
-    }
-    match thread.await {
-        Ok(Ok(())) => None,
-        Ok(Err(trouble)) => Some((Err(trouble), None)),
-        Err(panic) => Some((Err(Trouble::task(&panic)), None)),
-    }
-}
-
 struct Walk<'a> {
     site: &'a Site,
     wire: &'a Wire,
-    sender: &'a mpsc::Sender<Object>,
+    sender: &'a Finds,
 }
 
 /// What a folder holds: `None` stands for a folder's size and time.

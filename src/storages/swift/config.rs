@@ -165,11 +165,10 @@ impl Section for Config {
 }
 
 /// Bytes of a segment. Four are in memory at a time: one is filled, three are on their way. So
-/// all the storages of this kind that are served at the same time hold 64 MiB together, as long as
-/// there are no more than three of them.
+/// one storage of this kind holds 32 MiB, and more that are served at the same time 20 MiB each.
 fn segment_bytes(peers: usize) -> u64 {
-    let fair = 64 * MIB / (4 * peers.max(1));
-    fair.clamp(5 * MIB, 16 * MIB) as u64
+    let fair = 40 * MIB / (4 * peers.max(1));
+    fair.clamp(5 * MIB, 8 * MIB) as u64
 }
 
 impl Lifetime {

@@ -47,3 +47,22 @@ async fn a_reader_that_goes_lets_an_idle_producer_go() {
     drop(sha256(stream));
     feeder.closed().await;
 }
+
+#[tokio::test]
+async fn beginnings_have_the_digests_that_they_would_have_alone() {
+    let bytes = Bytes::from((0..200_000_u32).map(|at| (at / 7) as u8).collect::<Vec<_>>());
+    let chunks = [0..3, 3..100_000, 100_000..200_000].map(|part| Ok(bytes.slice(part)));
+    let marks = vec![100_000, 200_001, 3, 150_000, 200_000, 4];
+    let stream = ByteStream::from_stream(futures_util::stream::iter(chunks));
+    let (stream, digest, sums) = both(stream, marks);
+    assert_eq!(stream.collect(1 << 20).await.unwrap(), bytes);
+    let sha256 = |bytes: &[u8]| Digest::new(sha2::Sha256::digest(bytes).to_vec());
+    let sums = sums.get().await.unwrap();
+    assert_eq!(sums.whole, sha256(&bytes));
+    assert_eq!(digest.get().await.unwrap(), Digest::new(*::blake3::hash(&bytes).as_bytes()));
+    let lengths: Vec<_> = sums.beginnings.keys().copied().collect();
+    assert_eq!(lengths, [3, 4, 100_000, 150_000, 200_000]);
+    for (length, found) in &sums.beginnings {
+        assert_eq!(*found, sha256(&bytes[..*length as usize]), "{length}");
+    }
+}

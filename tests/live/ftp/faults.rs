@@ -111,6 +111,49 @@ async fn a_server_that_resumes_nothing_is_sent_all_again_while_it_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_dies_while_an_object_is_replaced_costs_neither_the_old_nor_the_new() {
+    let proxy = troubled(proftpd(), 3);
+    let storage = once(&through(&proxy, "replaced"));
+    let (old, new) = (noise(1000), noise(2000));
+    storage.put(&key("a/x"), body(&old)).await.unwrap();
+    proxy.heal();
+    storage.put(&key("a/x"), body(&new)).await.unwrap();
+    let all = proxy.sent();
+    let mut broken = 0;
+    for at in (1..all).step_by(25) {
+        storage.put(&key("a/x"), body(&old)).await.unwrap();
+        proxy.cut_after(at);
+        let done = storage.put(&key("a/x"), body(&new)).await;
+        proxy.heal();
+        broken += u32::from(done.is_err());
+        eventually(&*storage, &["a/x"]).await;
+        match storage.stat(&key("a/x")).await.unwrap().unwrap().bytes {
+            1000 if done.is_err() => holds(&*storage, "a/x", &old).await,
+            _ => holds(&*storage, "a/x", &new).await,
+        }
+    }
+    assert!(broken > 5, "only {broken} puts met the cut");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_made_way_for_one_that_never_came_has_its_name_again_in_a_listing() {
+    let storage = connect(&config(proftpd().port(3), "aside"));
+    let bytes = noise(1000);
+    storage.put(&key("a/x.1"), body(&bytes)).await.unwrap();
+    let folder = proftpd().path("home/aside/a");
+    let aside = |name: &str| folder.join(format!(".nxs-partial.{name}.old-0123456789abcdef-1"));
+    // As a put leaves it that is killed between its two renames.
+    std::fs::rename(folder.join("x.1"), aside("x.1")).unwrap();
+    assert_eq!(names(&*storage).await, ["a/x.1"]);
+    holds(&*storage, "a/x.1", &bytes).await;
+    // One whose place is taken is no more than the remains of a put.
+    std::fs::copy(folder.join("x.1"), aside("x.1")).unwrap();
+    assert_eq!(names(&*storage).await.len(), 2);
+    std::fs::remove_file(aside("x.1")).unwrap();
+    storage.delete(&key("a/x.1")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_in_the_middle_may_come_back() {
     let server = Server::own("proftpd");
     let storage = connect(&config(server.port(0), "killed"));

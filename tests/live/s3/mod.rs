@@ -3,6 +3,7 @@
 mod command;
 mod faults;
 mod front;
+mod keys;
 mod killed;
 mod objects;
 mod rights;

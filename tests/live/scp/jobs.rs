@@ -46,25 +46,6 @@ fn came_back(bed: &Bed, to: &str) -> String {
         .replace(bed.path(to).join(bed.path("").strip_prefix("/").unwrap()).to_str().unwrap(), "")
 }
 
-/// Runs the command and looks at every command line of the machine while it runs.
-fn run_watched(bed: &Bed, args: &[&str], secret: &str) -> String {
-    let mut command = bed.command(args);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while child.try_wait().unwrap().is_none() {
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            assert!(!line.contains(secret), "{line}");
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(output.status.success(), "{said}");
-    said
-}
-
 #[test]
 fn a_tree_is_backed_up_listed_verified_and_restored() {
     let bed = bed(&job("jobs/tree", 0, &by_odd_password()));
@@ -123,9 +104,9 @@ fn known_hosts(path: &Path) -> String {
 fn a_password_stands_in_no_log_and_on_no_command_line() {
     let bed = bed(&job("jobs/secrets", 0, &by_odd_password()));
     let secret = "f%g#h:i@j/k";
-    let mut said = run_watched(&bed, &["start", "-v"], secret);
-    said.push_str(&run_watched(&bed, &["check", "storage", "offsite", "-v"], secret));
-    said.push_str(&run_watched(&bed, &["config", "show", "site"], secret));
+    let mut said = bed.run_watched(&["start", "-v"], secret);
+    said.push_str(&bed.run_watched(&["check", "storage", "offsite", "-v"], secret));
+    said.push_str(&bed.run_watched(&["config", "show", "site"], secret));
     said.push_str(&fs::read_to_string(bed.path("log/nxs.log")).unwrap());
     for part in [secret, "b\"c$d", "b\\\"c$d"] {
         assert!(!said.contains(part), "{said}");

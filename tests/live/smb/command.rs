@@ -1,8 +1,7 @@
 //! The command with an SMB storage, end to end.
 
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use crate::support::bed::Bed;
 use crate::support::server::Server;
@@ -92,31 +91,12 @@ fn the_stock_client_fetches_what_the_manifest_describes() {
     assert_eq!(sha256.split(' ').next(), segment["sha256"].as_str());
 }
 
-/// Runs the command and looks at every command line of the machine while it runs.
-fn run_watched(bed: &Bed, args: &[&str], secret: &str) -> String {
-    let mut command = bed.command(args);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while child.try_wait().unwrap().is_none() {
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            assert!(!line.contains(secret), "{line}");
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(output.status.success(), "{said}");
-    said
-}
-
 #[test]
 fn a_password_stands_in_no_log_and_on_no_command_line() {
     let bed = bed(&job("data", "odd/secrets", &odd()));
     let secret = "f%g#h:i@j/k";
-    let mut said = run_watched(&bed, &["start", "-vv"], secret);
-    said.push_str(&run_watched(&bed, &["config", "show", "site"], secret));
+    let mut said = bed.run_watched(&["start", "-vv"], secret);
+    said.push_str(&bed.run_watched(&["config", "show", "site"], secret));
     said.push_str(&fs::read_to_string(bed.path("log/nxs.log")).unwrap());
     for part in [secret, "b\"c$d", "b\\\"c$d"] {
         assert!(!said.contains(part), "{said}");

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use nxs_backup::base::{Key, MIB, chain};
+use nxs_backup::base::{MIB, chain};
 use nxs_backup::storages::{Error, Object, Section, Setting, Storage, swift};
-use nxs_backup::stream::{Algorithm, ByteStream, digest_of};
 use serde_json::{Value, json};
 
 use crate::support::server::Server;
+use crate::support::storage::{body, holds, key, names, noise};
 
 /// Bytes of a segment in these tests: the smallest that there is.
 const SEGMENT: usize = 5 * MIB;
@@ -66,24 +66,6 @@ fn connect_with(keys: &Value, retries: u32) -> Arc<dyn Storage> {
     config.connect(&Setting { peers: 4, retries, ..Setting::alone("cloud") })
 }
 
-fn key(name: &str) -> Key {
-    Key::new(name).unwrap()
-}
-
-/// Bytes that do not compress; the same for the same length.
-fn noise(length: usize) -> Bytes {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64 ^ length as u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes.into()
-}
-
 fn chunks(bytes: &Bytes) -> Vec<Bytes> {
     (0..bytes.len())
         .step_by(256 << 10)
@@ -91,28 +73,10 @@ fn chunks(bytes: &Bytes) -> Vec<Bytes> {
         .collect()
 }
 
-fn body(bytes: &Bytes) -> ByteStream {
-    ByteStream::from_stream(futures_util::stream::iter(chunks(bytes).into_iter().map(Ok)))
-}
-
-async fn holds(storage: &dyn Storage, name: &str, bytes: &Bytes) {
-    let length = bytes.len() as u64;
-    let found = storage.stat(&key(name)).await.unwrap().expect("the object is there");
-    assert_eq!(found.bytes, length, "{name}");
-    let got = storage.get(&key(name), 0..length).await.unwrap();
-    let read = digest_of(got, Algorithm::Sha256).await.unwrap();
-    let should = digest_of(ByteStream::from_bytes(bytes.clone()), Algorithm::Sha256).await.unwrap();
-    assert_eq!(read, should, "{name}");
-}
-
 async fn list(storage: &dyn Storage, prefix: &str) -> Vec<Object> {
     let mut found: Vec<Object> = storage.list(prefix).try_collect().await.unwrap();
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found
-}
-
-async fn names(storage: &dyn Storage) -> Vec<String> {
-    list(storage, "").await.into_iter().map(|object| object.key.to_string()).collect()
 }
 
 /// The names in `<container>_segments`, below the folder.

@@ -137,5 +137,5 @@ fn lifetimes_are_read_as_people_write_them() {
 #[test]
 fn four_segments_at_a_time_stay_within_64_mib() {
     let sizes: Vec<_> = [0, 1, 2, 3, 4, 9].map(|peers| segment_bytes(peers) >> 20).to_vec();
-    assert_eq!(sizes, [16, 16, 8, 5, 5, 5]);
+    assert_eq!(sizes, [8, 8, 5, 5, 5, 5]);
 }
