@@ -51,7 +51,7 @@ impl Flow {
                 own_copies_inside(&*tree, run)?;
                 let index = scratch(&run.scene.job.tmp_dir, id)?;
                 let cancel = run.scene.env.cancel.clone();
-                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
+                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress, chain: None });
                 (raw, Some(packed))
             }
         };
