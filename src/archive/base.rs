@@ -48,6 +48,11 @@ impl Base {
         Ok(base)
     }
 
+    /// Returns the artefact whose index this is.
+    pub fn artefact(&self) -> &ArtefactId {
+        &self.artefact
+    }
+
     /// Returns the first entry: the root of the tree; none for an empty index.
     ///
     /// Errors: when its frame is damaged.
@@ -136,11 +141,6 @@ impl Lines {
     pub(crate) fn new(base: Base) -> Self {
         let (stored, spare) = (Vec::new(), Old::default());
         Self { base, next_frame: 0, stored, lines: None, at: 0, ahead: None, spare }
-    }
-
-    /// Returns the artefact whose index this is.
-    pub(crate) fn artefact(&self) -> &ArtefactId {
-        &self.base.artefact
     }
 
     /// Returns the present frame as it is stored.

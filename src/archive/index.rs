@@ -372,6 +372,12 @@ impl Entry {
 }
 
 impl Entry {
+    /// Says in which respect a member, whose path is `stored`, is not what this line says.
+    pub(crate) fn differs_at(&self, stored: &[u8], member: &Member) -> Option<&'static str> {
+        let path = if stored == b"." { b"" } else { stored };
+        if path != self.path { Some("its path") } else { self.differs(member) }
+    }
+
     /// Says in which respect a member of the archive is not what this line says.
     pub(crate) fn differs(&self, member: &Member) -> Option<&'static str> {
         let is_file = self.kind == EntryKind::File;

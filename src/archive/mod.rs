@@ -31,4 +31,6 @@ pub use index_read::{Around, Entries, IndexError, IndexReader, Ranges};
 pub use pack::{ChainOptions, PackError, PackOptions, Packed, TreeSize, pack};
 pub use reader::TarError;
 pub use select::{BadGlob, Selection};
-pub use unpack::{Expected, UnpackError, UnpackOptions, Unpacked, unpack};
+pub use unpack::{
+    Expected, Picked, UnpackError, UnpackOptions, Unpacked, unpack, unpack_picked,
+};

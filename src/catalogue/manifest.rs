@@ -52,6 +52,9 @@ pub struct Manifest {
     /// Members of a tree.
     #[serde(default)]
     pub files: Option<u64>,
+    /// The whole tree of that moment, where this is one of a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeFacts>,
     /// Bytes before compression.
     pub raw_bytes: u64,
     /// Bytes as stored, all segments together.
@@ -78,6 +81,12 @@ pub struct Manifest {
     /// Version of the server that was dumped.
     #[serde(default)]
     pub server_version: Option<String>,
+    /// How a dump was known to be whole, beside the exit code of its tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<String>,
+    /// What an increment of a dump would begin at: a log position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
     /// The snapshot that was read.
     #[serde(default)]
     pub snapshot: Option<serde_json::Value>,
@@ -119,6 +128,17 @@ impl Outcome {
             Self::Partial => "partial",
         }
     }
+}
+
+/// The whole tree that the index of one of a chain lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeFacts {
+    /// Files, folders and all else.
+    pub files: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Path, excludes and encryption, hashed: an increment builds only on a copy with the same.
+    pub scope: String,
 }
 
 /// The artefact that an increment builds on.
@@ -245,6 +265,7 @@ pub(crate) mod tests {
             finished: started,
             utc_offset_secs: 3600,
             files: Some(3),
+            tree: None,
             raw_bytes: 4096,
             stored_bytes: 100,
             compression: Codec::Zstd.by_default(),
@@ -260,6 +281,8 @@ pub(crate) mod tests {
             blake3: Digest::new([8; 32]),
             tools: BTreeMap::new(),
             server_version: None,
+            checked: None,
+            position: None,
             snapshot: None,
             policy: serde_json::json!({"days": 7}),
             hooks: Vec::new(),

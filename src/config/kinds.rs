@@ -19,7 +19,6 @@ pub fn storages() -> Vec<&'static Plugin> {
 
 /// Kinds of jobs that are known but not built: a new one leaves this list.
 const LATER_TYPES: &[Plugin] = &[
-    Plugin::later("inc_files", &[], Some(Group::Files)),
     Plugin::later("mysql", &[], Some(Group::Databases)),
     Plugin::later(
         "mysql_xtrabackup",
@@ -135,12 +134,7 @@ impl Section {
             Self::Job => &[
                 "encrypt",
                 "hooks",
-                "incremental",
-                "inc_months_to_store",
-                "keep_chain_days",
-                "keep_chains",
                 "notify",
-                "parallel",
                 "schedule",
                 "snapshot",
                 "template",
@@ -161,8 +155,8 @@ fn means_nothing(entry: &Entry) -> bool {
     }
     let text = entry.value.text().map(|text| text.trim().to_lowercase());
     match (entry.key.as_str(), text.as_deref()) {
-        ("parallel", Some("1")) | ("layout", Some("files")) => true,
-        ("parallel" | "layout", _) | (_, None) => false,
+        ("layout", Some("files")) => true,
+        ("layout", _) | (_, None) => false,
         (_, Some(text)) => ["no", "off", "false", "none", "n"].contains(&text),
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::base::chain;
 use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
 use crate::plan::resolve::Seen;
-use crate::plan::{Group, Job, JobSource, Place, Require, Verify, place};
+use crate::plan::{Group, Job, JobSource, Place, Require, Verify, increments, place};
 use crate::sources::Setting;
 use crate::stream::{Codec, Compression};
 
@@ -17,6 +18,8 @@ pub(crate) struct Common<'a> {
     pub(crate) net: Option<Size>,
     /// Environment variables that secrets came from.
     pub(crate) secret_env: &'a BTreeSet<String>,
+    /// Where locks, journals and memory of runs lie.
+    pub(crate) state_dir: &'a Path,
 }
 
 /// Resolves a draft; what is wrong is in its problems then.
@@ -27,8 +30,10 @@ pub(crate) fn resolve(
     seen: &mut Seen,
 ) -> Option<Job> {
     let read = draft.read();
+    let is_alone = read.sources.len() == 1;
+    let sources = read.sources.iter();
     let sources: Vec<Option<JobSource>> =
-        read.sources.iter().map(|one| source(one, read.keys.as_ref(), common, draft)).collect();
+        sources.map(|one| source(one, is_alone, read.keys.as_ref(), common, draft)).collect();
     let places = match &read.keys {
         Some(keys) => places(&read.storages, keys, common, draft),
         None => Vec::new(),
@@ -49,6 +54,7 @@ pub(crate) fn resolve(
         let message = "`tmp_dir` must be an absolute path";
         draft.problems.push(Problem::error(draft.node.mark_of("tmp_dir"), &draft.path, message));
     }
+    let increments = increments::resolve(&keys, draft);
     if !draft.problems.has_errors() {
         note_shared_folders(&keys.job, &read.sources, &places, seen, &mut draft.problems);
     }
@@ -62,8 +68,10 @@ pub(crate) fn resolve(
         sources: sources.into_iter().collect::<Option<Vec<_>>>()?,
         places,
         verify: keys.verify.map_or(Verify::default(), verify),
+        increments,
         split: keys.split.map(|split| split.0),
         spool: keys.spool.unwrap_or(false),
+        parallel: keys.parallel.map_or(1, |parallel| parallel.max(1) as usize),
         require: keys.require.map_or(Require::default(), require),
         timeout: keys.job_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
         tags: keys.tags,
@@ -73,6 +81,7 @@ pub(crate) fn resolve(
 
 fn source(
     one: &Source,
+    is_alone: bool,
     keys: Option<&raw::Job>,
     common: Common<'_>,
     draft: &mut Draft,
@@ -81,19 +90,45 @@ fn source(
     let wrong = section.problems();
     let said = wrong.iter().filter_map(|wrong| config::blame(&one.node, &one.path, wrong));
     draft.problems.extend(said);
+    let of_files = draft.kind().is_some_and(|kind| kind.group == Some(Group::Files));
+    if of_files && one.common.timeout.is_some() {
+        let message = "`timeout` of a source is for programs and servers: files have none";
+        draft.problems.push(Problem::error(one.node.mark_of("timeout"), &one.path, message));
+    }
     if !wrong.is_empty() {
         return None;
     }
-    let name = one.common.name.clone();
-    let (tmp_dir, secret_env) = (tmp_dir(keys), common.secret_env);
-    match section.connect(&Setting { name: name.as_deref(), tmp_dir, secret_env }) {
-        Ok(source) => Some(JobSource { name, source, compression: compression(&one.common, keys) }),
+    let address = section.address();
+    let name = one.common.name.clone().or(address.clone());
+    let own_folder = address.filter(|_| !is_alone).map(|address| address.replace(':', "_"));
+    let setting = Setting {
+        job: keys.map_or("", |keys| &keys.job),
+        name: name.as_deref(),
+        tmp_dir: tmp_dir(keys),
+        state_dir: common.state_dir,
+        secret_env: common.secret_env,
+        silence: silence(&one.common),
+    };
+    match section.connect(&setting) {
+        Ok(source) => Some(JobSource {
+            folder: one.common.name.clone().or(own_folder),
+            tools: section.tools(),
+            compression: compression(&one.common, keys),
+            name,
+            source,
+        }),
         Err(error) => {
             let problem = Problem::error(one.node.first_mark(), &one.path, chain(&error));
             draft.problems.push(problem);
             None
         }
     }
+}
+
+/// How long a program or server may give nothing.
+fn silence(source: &raw::Source) -> Option<Duration> {
+    let silence = source.timeout.map_or(SILENCE, |span| span.0);
+    (!silence.is_zero()).then_some(silence)
 }
 
 fn tmp_dir(keys: Option<&raw::Job>) -> &Path {
@@ -127,7 +162,8 @@ fn places(
         let mut problems = Problems::default();
         let peers = storages.iter().filter(on).filter(|one| one.kind.name == storage.kind.name);
         let (peers, node, path, net) = (peers.count(), &draft.node, &draft.path, common.net);
-        let above = place::Above { keys, node, path, net, peers, tmp_dir };
+        let in_chains = draft.kind().is_some_and(|kind| kind.in_chains);
+        let above = place::Above { keys, node, path, net, peers, tmp_dir, in_chains };
         let resolved = place::resolve(storage, &above, &places, &mut problems);
         draft.problems.extend(problems);
         places.extend(resolved);
@@ -186,5 +222,7 @@ fn require(require: raw::Require) -> Require {
     }
 }
 
+/// A query on a locked table waits for long; a dump that is dead must not wait for ever.
+const SILENCE: Duration = Duration::from_secs(3600);
 const TMP_DIR: &str = "/var/tmp";
 const SMALLEST_SPLIT: u64 = 1 << 10;

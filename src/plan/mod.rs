@@ -1,6 +1,7 @@
 //! What the program will do, resolved once from the config: nothing after this room looks at
 //! YAML, environment or defaults. Resolving dials nobody.
 
+mod increments;
 mod job;
 mod layers;
 mod place;
@@ -11,8 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::retention::Policy;
+use crate::retention::{ChainKeep, Policy, Scheme};
 use crate::sources::Source;
+use crate::sources::tool::Tool;
 use crate::storages::Storage;
 use crate::stream::Compression;
 
@@ -139,12 +141,16 @@ pub struct Job {
     pub places: Vec<Place>,
     /// What is checked after an upload.
     pub verify: Verify,
+    /// How its copies build on one another; nothing where each stands alone.
+    pub increments: Option<Increments>,
     /// The largest object that is written; a stream that is longer is cut into segments.
     pub split: Option<u64>,
     /// Whether the stream goes through a file, so that the source waits for no storage.
     pub spool: bool,
     /// Whether one good copy is enough for success.
     pub require: Require,
+    /// How many targets of a source are backed up at the same time.
+    pub parallel: usize,
     /// The job is stopped after this long.
     pub timeout: Option<Duration>,
     /// Where temporary files go.
@@ -155,10 +161,43 @@ pub struct Job {
     pub notes: Vec<String>,
 }
 
+/// How the copies of a job build on one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Increments {
+    /// Which copy the next one builds on.
+    pub scheme: Scheme,
+    /// Months that are kept before this one.
+    pub months: u32,
+    /// The newest chains that are kept.
+    pub keep_chains: Option<u32>,
+    /// Chains stay while a copy of them is not older than this.
+    pub keep_chain_days: Option<u32>,
+    /// Reads every file and compares digests, whatever times say.
+    pub force_read: bool,
+}
+
+impl Increments {
+    /// Returns what `place` keeps.
+    pub fn keep(&self, place: &Place) -> ChainKeep {
+        ChainKeep {
+            months: self.months,
+            chains: self.keep_chains,
+            days: self.keep_chain_days,
+            min_copies: place.policy.min_copies,
+            rotation: place.policy.rotation,
+        }
+    }
+}
+
 /// One entry of a job's `sources`.
 pub struct JobSource {
-    /// Its `name:`, which becomes a folder.
+    /// Its `name:`, else what it connects to: a part of its copies' identity.
     pub name: Option<String>,
+    /// The folder of its own on the storages: its `name:`, and in a job with several database
+    /// sources what it connects to.
+    pub folder: Option<String>,
+    /// The programs that it calls.
+    pub tools: Vec<Tool>,
     /// What reads it.
     pub source: Box<dyn Source>,
     /// How its artefacts are compressed.

@@ -2,9 +2,12 @@
 //!
 //! Everything is told by the manifests alone; a new machine with the config needs nothing else.
 
+pub mod ancestry;
 pub mod apply;
+mod chain;
 pub mod explain;
 pub mod holdings;
+pub mod load;
 pub mod pick;
 pub mod ranged;
 pub mod verify;

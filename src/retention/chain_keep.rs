@@ -47,7 +47,7 @@ pub fn decide_chain(
     for link in counted.take(keep.min_copies as usize) {
         kept.entry(&link.id).or_insert(Keep::MinCopies(keep.min_copies));
     }
-    rule.keep_ancestors(&mut kept);
+    keep_ancestors(history, &mut kept);
     let mut verdict = Verdict::default();
     for link in &ordered {
         match kept.get(&link.id) {
@@ -55,10 +55,31 @@ pub fn decide_chain(
             None => verdict.delete.push((link.id.clone(), rule.why(link))),
         }
     }
-    let depth = rule.depths();
+    let depth = depths(history);
     verdict.delete.sort_by_key(|(id, _)| std::cmp::Reverse(depth.get(id).copied()));
     let would_go = || ordered.iter().any(|link| rule.standing(link, made).is_none());
     verdict.held = all.filter(|_| would_go()).map(|keep| keep.to_string());
+    verdict
+}
+
+/// Decides for chains that no job of the config makes any more: all goes but what a person
+/// pinned, and what that builds on.
+pub fn orphaned_chain(history: &[Link]) -> Verdict {
+    let mut pinned: BTreeMap<&ArtefactId, Keep> = history
+        .iter()
+        .filter(|link| link.pinned)
+        .map(|link| (&link.id, Keep::Pinned))
+        .collect();
+    keep_ancestors(history, &mut pinned);
+    let mut verdict = Verdict::default();
+    for link in history {
+        match pinned.get(&link.id) {
+            Some(keep) => verdict.keep.push((link.id.clone(), *keep)),
+            None => verdict.delete.push((link.id.clone(), Why::NoIdentity)),
+        }
+    }
+    let depth = depths(history);
+    verdict.delete.sort_by_key(|(id, _)| std::cmp::Reverse(depth.get(id).copied()));
     verdict
 }
 
@@ -175,22 +196,6 @@ impl<'a> Rule<'a> {
         }
     }
 
-    fn keep_ancestors(&self, kept: &mut BTreeMap<&'a ArtefactId, Keep>) {
-        let parents: BTreeMap<&ArtefactId, &ArtefactId> =
-            self.history.iter().filter_map(|link| Some((&link.id, link.parent.as_ref()?))).collect();
-        let known: BTreeSet<&ArtefactId> = self.history.iter().map(|link| &link.id).collect();
-        let mut waiting: Vec<&ArtefactId> = kept.keys().copied().collect();
-        while let Some(id) = waiting.pop() {
-            let Some(parent) = parents.get(id).and_then(|parent| known.get(parent)) else {
-                continue;
-            };
-            if !kept.contains_key(parent) {
-                kept.insert(parent, Keep::Needed);
-                waiting.push(parent);
-            }
-        }
-    }
-
     fn why(&self, link: &Link) -> Why {
         match self.scheme {
             Scheme::Calendar => Why::OldMonth(self.keep.months),
@@ -200,21 +205,37 @@ impl<'a> Rule<'a> {
             Scheme::Levels { .. } => Why::OldChain,
         }
     }
+}
 
-    /// How many copies each one descends from.
-    fn depths(&self) -> BTreeMap<&'a ArtefactId, usize> {
-        let parents: BTreeMap<&ArtefactId, Option<&ArtefactId>> =
-            self.history.iter().map(|link| (&link.id, link.parent.as_ref())).collect();
-        let depth = |id: &ArtefactId| {
-            let mut at = id;
-            let mut depth = 0;
-            while let Some(Some(parent)) = parents.get(at)
-                && depth <= parents.len()
-            {
-                (at, depth) = (parent, depth + 1);
-            }
-            depth
+fn keep_ancestors<'a>(history: &'a [Link], kept: &mut BTreeMap<&'a ArtefactId, Keep>) {
+    let parents: BTreeMap<&ArtefactId, &ArtefactId> =
+        history.iter().filter_map(|link| Some((&link.id, link.parent.as_ref()?))).collect();
+    let known: BTreeSet<&ArtefactId> = history.iter().map(|link| &link.id).collect();
+    let mut waiting: Vec<&ArtefactId> = kept.keys().copied().collect();
+    while let Some(id) = waiting.pop() {
+        let Some(parent) = parents.get(id).and_then(|parent| known.get(parent)) else {
+            continue;
         };
-        parents.keys().map(|id| (*id, depth(id))).collect()
+        if !kept.contains_key(parent) {
+            kept.insert(parent, Keep::Needed);
+            waiting.push(parent);
+        }
     }
+}
+
+/// How many copies each one descends from.
+fn depths(history: &[Link]) -> BTreeMap<&ArtefactId, usize> {
+    let parents: BTreeMap<&ArtefactId, Option<&ArtefactId>> =
+        history.iter().map(|link| (&link.id, link.parent.as_ref())).collect();
+    let depth = |id: &ArtefactId| {
+        let mut at = id;
+        let mut depth = 0;
+        while let Some(Some(parent)) = parents.get(at)
+            && depth <= parents.len()
+        {
+            (at, depth) = (parent, depth + 1);
+        }
+        depth
+    };
+    parents.keys().map(|id| (*id, depth(id))).collect()
 }

@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp, Zoned, civil};
 use serde::Serialize;
 
 pub use chain::{Choice, Fallback, Link, Scheme, parent, sound};
-pub use chain_keep::{ChainKeep, decide_chain};
+pub use chain_keep::{ChainKeep, decide_chain, orphaned_chain};
 pub use decide::{Moment, Verdict, decide, orphaned};
 pub use level::{is_less_than_half, is_shrunken, level, level_by_calendar, level_by_memory};
 pub use words::{Keep, Why};

@@ -50,6 +50,8 @@ pub enum Keep {
     LivingChain,
     /// A copy that stays builds on it.
     Needed,
+    /// The job makes copies of another kind now.
+    OtherKind,
 }
 
 /// Why a copy goes.
@@ -114,6 +116,7 @@ impl fmt::Display for Keep {
             Self::Chain(n) => write!(f, "of one of the {n} newest chains"),
             Self::ChainDays(days) => write!(f, "its chain is not older than {days} days"),
             Self::LivingChain => f.write_str("of the chain that grows now"),
+            Self::OtherKind => f.write_str("the job makes copies of another kind now"),
             Self::Needed => f.write_str("a copy that stays builds on it"),
         }
     }

@@ -5,11 +5,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{IndexWriter, PackOptions, Packed, pack};
+use crate::archive::{Base, ChainOptions, IndexWriter, PackOptions, Packed, TreeSize, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, Frames, Payload, Pending, Tree, compress};
+use crate::stream::{self, ByteStream, DumpFacts, Frames, Payload, Pending, Tree, compress};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -18,7 +18,13 @@ pub(crate) struct Flow {
     frames: Pending<Frames>,
     blake3: Pending<Digest>,
     sha256: Pending<Digest>,
-    packed: Option<Pending<Packed>>,
+    made: Made,
+}
+
+/// What was opened, and what it will say of itself.
+enum Made {
+    Dump(Pending<DumpFacts>),
+    Tree(Pending<Packed>),
 }
 
 /// What is known of a target once all its bytes went through.
@@ -29,9 +35,13 @@ pub(crate) struct Facts {
     /// Of the stored bytes.
     pub(crate) sha256: Digest,
     pub(crate) files: Option<u64>,
+    /// The whole tree, where this is one of a chain.
+    pub(crate) tree: Option<TreeSize>,
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
     pub(crate) index: Option<IndexWriter>,
+    /// What a dump says of itself.
+    pub(crate) dump: DumpFacts,
 }
 
 impl Flow {
@@ -42,23 +52,25 @@ impl Flow {
         item: &Item<'_>,
         id: &ArtefactId,
         expected_bytes: Option<u64>,
+        chain: Option<ChainOptions>,
         run: &Run<'_>,
     ) -> Result<Self, BoxError> {
         let progress = progress_of(item, expected_bytes, run);
-        let (raw, packed) = match item.source.source.open(&item.target).await? {
-            Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
+        let (raw, made) = match item.source.source.open(&item.target).await? {
+            Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
                 own_copies_inside(&*tree, run)?;
-                let index = scratch(&run.scene.job.tmp_dir, id)?;
+                let parent = chain.as_ref().and_then(|chain| chain.base.as_ref()).map(Base::artefact);
+                let index = scratch(&run.scene.job.tmp_dir, id, parent)?;
                 let cancel = run.scene.env.cancel.clone();
-                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress, chain: None });
-                (raw, Some(packed))
+                let (raw, packed) = pack(tree, PackOptions { index, cancel, progress, chain });
+                (raw, Made::Tree(packed))
             }
         };
         let (raw, blake3) = stream::blake3(raw);
         let (framed, frames) = compress(raw, item.source.compression);
         let (stream, sha256) = stream::sha256(framed);
-        Ok(Self { stream, frames, blake3, sha256, packed })
+        Ok(Self { stream, frames, blake3, sha256, made })
     }
 
     /// Splits off the stream from what will be known.
@@ -70,22 +82,27 @@ impl Flow {
     ///
     /// Errors: when any stage did not reach the end; the stream itself tells why.
     pub(crate) async fn facts(self) -> Result<Facts, stream::Error> {
-        let packed = match self.packed {
-            Some(packed) => Some(packed.get().await?),
-            None => None,
-        };
-        let (files, warnings, index) = match packed {
-            Some(packed) => (Some(packed.files), packed.warnings, Some(packed.index)),
-            None => (None, Warnings::default(), None),
+        let (files, tree, warnings, index, dump) = match self.made {
+            Made::Tree(packed) => {
+                let Packed { files, tree, warnings, index, .. } = packed.get().await?;
+                (Some(files), tree, warnings, Some(index), DumpFacts::default())
+            }
+            Made::Dump(facts) => (None, None, Warnings::default(), None, facts.get().await?),
         };
         let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
-        Ok(Facts { frames: self.frames.get().await?, blake3, sha256, files, warnings, index })
+        let frames = self.frames.get().await?;
+        Ok(Facts { frames, blake3, sha256, files, tree, warnings, index, dump })
     }
 }
 
 /// Makes the index in `tmp_dir`, which is made too where it is missing.
-fn scratch(tmp_dir: &Path, id: &ArtefactId) -> Result<IndexWriter, BoxError> {
-    make_tmp_dir(tmp_dir).and_then(|()| IndexWriter::create(tmp_dir, id)).map_err(|error| {
+fn scratch(
+    tmp_dir: &Path,
+    id: &ArtefactId,
+    parent: Option<&ArtefactId>,
+) -> Result<IndexWriter, BoxError> {
+    let create = |()| IndexWriter::create_above(tmp_dir, id, parent);
+    make_tmp_dir(tmp_dir).and_then(create).map_err(|error| {
         let tmp_dir = tmp_dir.display();
         format!("{tmp_dir}: no temporary file can be made there (see `tmp_dir`): {error}").into()
     })

@@ -7,11 +7,14 @@
 pub(crate) mod deliver;
 mod fill;
 mod flow;
+mod increments;
 mod items;
 mod journal;
 mod leftovers;
+mod links;
 mod lock;
 mod memory;
+mod parent_index;
 mod preview;
 mod rotate;
 mod selection;
@@ -23,12 +26,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use jiff::Zoned;
 use tracing::{Instrument, error, info, info_span, warn};
 
 pub use journal::{DeadJournal, Journal, Open, dead, peek};
 pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
-pub use rotate::{as_copy, remove};
+pub use rotate::{as_copy, as_link, remove};
 pub use sweep::{Stale, SweepPlace, SweepReport, foretell_dead, remove_stale, stale, sweep_dead};
 
 use crate::base::{Cancel, Clock, RunId, Watcher, chain};
@@ -209,16 +213,42 @@ impl Run<'_> {
         let Scene { job, env, .. } = &self.scene;
         let items = items::of(job, env, report).await;
         let shelves = Shelf::claim_all(job, env, &self.journal).await;
-        for item in &items {
-            if env.cancel.is_cancelled() {
-                let left = items.len() + 1 - item.number;
-                let problem = format!("stopped with {left} targets not yet tried");
-                return report.errors.push(problem);
+        let mut done = 0;
+        for source in &job.sources {
+            let mine: Vec<_> =
+                items.iter().filter(|item| std::ptr::eq(item.source, source)).collect();
+            let works = mine.iter().map(|item| self.target(item, &shelves));
+            let mut works = stream::iter(works).buffered(job.parallel);
+            while let Some(stored) = works.next().await {
+                done += usize::from(stored.is_some());
+                report.targets.extend(stored);
             }
-            let stored = store::store(self, item, &shelves).await;
-            tell(&stored);
-            report.targets.push(stored);
+            drop(works);
+            // Also after an interruption: what it held still must go on.
+            if let Err(error) = source.source.close().await {
+                let problem = chain(&error);
+                error!("{problem}");
+                report.errors.push(problem);
+            }
         }
+        let left = items.len() - done;
+        if env.cancel.is_cancelled() && left > 0 {
+            report.errors.push(format!("stopped with {left} targets not yet tried"));
+        }
+    }
+
+    /// Backs up one target, unless somebody asked to stop.
+    async fn target(
+        &self,
+        item: &items::Item<'_>,
+        shelves: &[Shelf<'_>],
+    ) -> Option<crate::report::TargetReport> {
+        if self.scene.env.cancel.is_cancelled() {
+            return None;
+        }
+        let stored = store::store(self, item, shelves).await;
+        tell(&stored);
+        Some(stored)
     }
 }
 

@@ -1,4 +1,5 @@
-//! `desc_files`: each match of each glob is a target, packed whole.
+//! `desc_files` and `inc_files`: each match of each glob is a target, packed whole or as an
+//! increment.
 //!
 //! Excludes mean what they meant in 2.x: globs, joined to each target when they are relative,
 //! where `*` does not match `/` and `**` does; what matches goes with all below it.
@@ -18,7 +19,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::base::{Wrong, text, untext};
-use crate::sources::{Error, Found, Kind, Result, Section, Setting, Source, Target};
+use crate::sources::tool::Tool;
+use crate::sources::{Back, Error, Found, Kind, Result, Section, Setting, Source, Target};
 use crate::stream::{Payload, Tree};
 
 use excludes::Excludes;
@@ -63,6 +65,14 @@ impl Section for Config {
         wrong
     }
 
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    fn tools(&self) -> Vec<Tool> {
+        Vec::new()
+    }
+
     fn wanted(&self) -> Vec<String> {
         self.target.iter().chain(&self.targets).cloned().collect()
     }
@@ -77,6 +87,8 @@ pub struct Files {
     name: Option<String>,
     globs: Arc<[String]>,
     excludes: Arc<Excludes>,
+    /// The excludes as written.
+    scope: Vec<String>,
 }
 
 /// A target that is read.
@@ -92,12 +104,13 @@ impl Files {
     ///
     /// Errors: an exclude that cannot be understood.
     pub fn new(name: Option<&str>, globs: Vec<String>, excludes: &[String]) -> Result<Self> {
+        let scope = excludes.to_vec();
         let excludes = Excludes::new(excludes).map_err(|bad| {
             let problem = format!("is not a usable exclude: {}", bad.why);
             failure(Kind::Other, &bad.glob, &problem, None)
         })?;
         let (globs, excludes) = (globs.into(), Arc::new(excludes));
-        Ok(Self { name: name.map(str::to_owned), globs, excludes })
+        Ok(Self { name: name.map(str::to_owned), globs, excludes, scope })
     }
 }
 
@@ -114,12 +127,24 @@ impl Source for Files {
         })
     }
 
+    fn scope(&self) -> Vec<String> {
+        self.scope.clone()
+    }
+
     async fn open(&self, target: &Target) -> Result<Payload> {
         // The name tells the path that is meant, also when a snapshot is read instead.
         let stored_as = PathBuf::from(OsString::from_vec(untext(&target.name)));
         let root = target.path.clone().unwrap_or_else(|| stored_as.clone());
         let excludes = Arc::clone(&self.excludes);
         Ok(Payload::Tree(Box::new(FilesTree { root, stored_as, excludes })))
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn back(&self) -> Back<'_> {
+        Back::Plain
     }
 }
 
