@@ -27,6 +27,7 @@ pub(crate) struct Chain {
     frames: usize,
     /// The folders that the walk is in.
     folders: Vec<Folder>,
+    slack_ns: i64,
     /// A change later than this may go on unseen.
     fresh_from_ns: i64,
     pub(crate) tree: TreeSize,
@@ -46,7 +47,7 @@ struct Folder {
 
 impl Chain {
     pub(crate) fn new(options: ChainOptions, index: &mut IndexWriter) -> Self {
-        let ChainOptions { artefact, base, force_read } = options;
+        let ChainOptions { artefact, base, force_read, slack } = options;
         if base.is_some() {
             index.follow();
         }
@@ -57,6 +58,7 @@ impl Chain {
             is_same_frame: false,
             frames: 0,
             folders: Vec::new(),
+            slack_ns: i64::try_from(slack.as_nanos()).unwrap_or(i64::MAX),
             fresh_from_ns: 0,
             tree: TreeSize::default(),
         }
@@ -78,7 +80,7 @@ impl Chain {
     /// Notes the time at which the next thing is read.
     fn look_at_the_clock(&mut self) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.fresh_from_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX) - TICK_NS;
+        self.fresh_from_ns = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX) - self.slack_ns;
     }
 
     fn touch(&mut self) {
@@ -379,6 +381,3 @@ enum Named {
     /// Another name, as before.
     Kept,
 }
-
-/// A change within this time of a reading may not be seen by its time alone.
-const TICK_NS: i64 = 2_000_000_000;

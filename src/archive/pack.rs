@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,13 @@ pub struct ChainOptions {
     pub base: Option<Base>,
     /// Reads every file and compares digests, whatever times say.
     pub force_read: bool,
+    /// A change within this time of a reading may not be seen by its time alone.
+    pub slack: Duration,
+}
+
+impl ChainOptions {
+    /// Coarse clocks of file systems tick every two seconds.
+    pub const SLACK: Duration = Duration::from_secs(2);
 }
 
 /// What was packed.

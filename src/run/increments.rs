@@ -62,7 +62,8 @@ pub(crate) async fn groups<'a>(
     let group = |(number, (parent, due)): (usize, (Option<ArtefactId>, _))| {
         let id = ArtefactId::of_group(&run.id, item.number, number + 1);
         let base = parent.and_then(|parent| bases.remove(&parent));
-        let chain = ChainOptions { artefact: id.clone(), base, force_read: how.force_read };
+        let (artefact, force_read) = (id.clone(), how.force_read);
+        let chain = ChainOptions { artefact, base, force_read, slack: ChainOptions::SLACK };
         Group { id, due, chain: Some(chain) }
     };
     groups.into_iter().enumerate().map(group).collect()

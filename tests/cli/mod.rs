@@ -3,6 +3,7 @@
 mod damage;
 mod disks;
 mod jobs;
+mod increments;
 mod keep;
 mod killed;
 mod listing;

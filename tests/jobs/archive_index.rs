@@ -81,6 +81,7 @@ fn entry(number: u64) -> Entry {
         artefact: None,
         offset: number * 27_136,
         data_offset: None,
+        fresh: false,
     }
 }
 
