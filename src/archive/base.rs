@@ -376,8 +376,8 @@ mod tests {
         }
         assert_eq!(got, paths);
         assert!(ends > 2, "{ends}");
-        let cut = Base::open(index.file, index.bytes + 9, index.last_frame, &ArtefactId::from_text("a"));
+        let cut =
+            Base::open(index.file, index.bytes + 9, index.last_frame, &ArtefactId::from_text("a"));
         assert!(matches!(cut, Err(IndexError::Cut)), "its end is missing");
     }
-
 }

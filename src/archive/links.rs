@@ -28,7 +28,10 @@ impl Links {
     }
 
     fn note(&mut self, meta: &Meta, path: &[u8], offset: Option<u64>) {
-        self.0.insert((meta.dev, meta.ino), First { path: path.into(), offset, left: meta.links - 1 });
+        self.0.insert(
+            (meta.dev, meta.ino),
+            First { path: path.into(), offset, left: meta.links - 1 },
+        );
     }
 
     /// Finds path and, in this archive, offset of the first name; forgets a thing with its last.

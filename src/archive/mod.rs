@@ -31,6 +31,4 @@ pub use index_read::{Around, Entries, IndexError, IndexReader, Ranges};
 pub use pack::{ChainOptions, PackError, PackOptions, Packed, TreeSize, pack};
 pub use reader::TarError;
 pub use select::{BadGlob, Selection};
-pub use unpack::{
-    Expected, Picked, UnpackError, UnpackOptions, Unpacked, unpack, unpack_picked,
-};
+pub use unpack::{Expected, Picked, UnpackError, UnpackOptions, Unpacked, unpack, unpack_picked};

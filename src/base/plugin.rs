@@ -46,7 +46,14 @@ impl Plugin {
         group: Group,
         schema: MakeSchema,
     ) -> Self {
-        Self { name, aliases, group: Some(group), on_job: false, in_chains: false, schema: Some(schema) }
+        Self {
+            name,
+            aliases,
+            group: Some(group),
+            on_job: false,
+            in_chains: false,
+            schema: Some(schema),
+        }
     }
 
     /// Says that its keys stand on the job itself, which has no `sources`.

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn a_step_is_read_as_it_is_written() {
-        for step in [Step::Year, Step::Month, Step::Decade, Step::Day, Step::Level(0), Step::Level(12)]
+        for step in
+            [Step::Year, Step::Month, Step::Decade, Step::Day, Step::Level(0), Step::Level(12)]
         {
             assert_eq!(Step::from_word(&step.to_string()), Some(step));
         }

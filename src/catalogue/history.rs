@@ -104,10 +104,7 @@ impl Survey {
 
     /// Returns the first of the names that `name` makes of a number, from 1, that is not taken.
     pub fn first_free(&self, name: impl Fn(u32) -> Key) -> Key {
-        (1..)
-            .map(name)
-            .find(|key| !self.is_taken(key))
-            .expect("a listing ends")
+        (1..).map(name).find(|key| !self.is_taken(key)).expect("a listing ends")
     }
 
     /// Tells whether the artefact `first` has any object, its manifest, or an unfinished put.

@@ -120,7 +120,8 @@ impl Names {
             name.push_str(&component_within(self.ext.as_bytes(), LONGEST_EXT));
         }
         name.push_str(&self.suffix);
-        Key::new(format!("{}{folder}/{name}", self.folder())).expect("escaped components make a key")
+        Key::new(format!("{}{folder}/{name}", self.folder()))
+            .expect("escaped components make a key")
     }
 }
 

@@ -131,14 +131,7 @@ impl Section {
     fn not_built(self) -> &'static [&'static str] {
         match self {
             Self::Main => &[],
-            Self::Job => &[
-                "encrypt",
-                "hooks",
-                "notify",
-                "schedule",
-                "snapshot",
-                "template",
-            ],
+            Self::Job => &["encrypt", "hooks", "notify", "schedule", "snapshot", "template"],
             Self::Source => &["encrypt", "hooks", "snapshot"],
             Self::Storage => &["encrypt", "layout"],
             Self::Limits => {

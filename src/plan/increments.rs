@@ -47,6 +47,5 @@ pub(crate) fn resolve(keys: &raw::Job, draft: &mut Draft) -> Option<Increments> 
     })
 }
 
-const ALL: [&str; 4] =
-    ["incremental", "inc_months_to_store", "keep_chains", "keep_chain_days"];
+const ALL: [&str; 4] = ["incremental", "inc_months_to_store", "keep_chains", "keep_chain_days"];
 const CHAIN_DAYS: u32 = 365;

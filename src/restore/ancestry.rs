@@ -39,6 +39,19 @@ impl<'a> Ancestry<'a> {
         Ok(above)
     }
 
+    /// Counts what an artefact builds on, as far as that is known.
+    pub fn depth(&self, manifest: &Manifest) -> usize {
+        let mut depth = 0;
+        let mut parent = manifest.parent.as_ref();
+        while let Some(held) = parent.and_then(|parent| self.0.get(&parent.id)?.first())
+            && depth <= self.0.len()
+        {
+            depth += 1;
+            parent = held.stored.manifest.parent.as_ref();
+        }
+        depth
+    }
+
     /// Says why a copy cannot be brought back, as far as listings tell.
     pub fn problem(&self, held: &Held<'_>) -> Option<String> {
         if !held.stored.intact {

@@ -172,7 +172,9 @@ impl<'a> Ranged<'_, 'a> {
         }
         match spans.pop_first() {
             None => Ok(()),
-            Some((id, _)) => Err(other(format!("the index names {id}, on which it does not build"))),
+            Some((id, _)) => {
+                Err(other(format!("the index names {id}, on which it does not build")))
+            }
         }
     }
 

@@ -141,11 +141,7 @@ pub fn every<'a>(holdings: &'a Holdings<'a>, selection: &Selection) -> Vec<Choic
 }
 
 /// Chooses like [`newest`]; what is dated in the future only where nothing else can be used.
-fn newest_by<'a>(
-    copies: Vec<Held<'a>>,
-    now: Timestamp,
-    ancestry: &Rc<Ancestry<'a>>,
-) -> Choice<'a> {
+fn newest_by<'a>(copies: Vec<Held<'a>>, now: Timestamp, ancestry: &Rc<Ancestry<'a>>) -> Choice<'a> {
     let is_ahead = |held: &Held<'_>| retention::is_future(held.stored.manifest.started, now);
     let (ahead, known): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_ahead);
     let is_whole = |held: &Held<'_>| ancestry.problem(held).is_none();
@@ -158,7 +154,11 @@ fn newest_by<'a>(
 
 /// Chooses the youngest artefact of which a whole copy is left, else the youngest.
 fn newest<'a>(copies: Vec<Held<'a>>, ancestry: &Rc<Ancestry<'a>>) -> Choice<'a> {
-    let age = |held: &Held<'_>| (held.stored.manifest.started, held.stored.manifest.id.clone());
+    // Of two of one moment, the one that builds on others is the younger one.
+    let age = |held: &Held<'_>| {
+        let manifest = &held.stored.manifest;
+        (manifest.started, ancestry.depth(manifest), manifest.id.clone())
+    };
     let is_whole = |held: &&Held<'_>| ancestry.problem(held).is_none();
     let whole = copies.iter().filter(is_whole).max_by_key(|held| age(held));
     let best = whole.or_else(|| copies.iter().max_by_key(|held| age(held)));
@@ -176,9 +176,8 @@ impl<'a> Choice<'a> {
     /// Errors: names what is missing.
     pub fn above(&self, held: &Held<'a>) -> Result<Vec<Held<'a>>, Error> {
         let above = self.ancestry.above(&held.stored.manifest, &held.place.fingerprint);
-        above.map_err(|id| {
-            other(format!("it builds on {id}, of which no storage has a whole copy"))
-        })
+        above
+            .map_err(|id| other(format!("it builds on {id}, of which no storage has a whole copy")))
     }
 
     /// Tells what a person should know before relying on it.

@@ -91,9 +91,19 @@ pub fn parent(history: &[Link], scheme: Scheme, scope: &str, now: &Zoned) -> Cho
             due.map(|_| Fallback::OtherScope)
         }
         (taken, Some(due)) if taken.as_ref() != Some(&due) => Some(Fallback::Damaged(due)),
+        (None, None) => lost_root(&same, scheme, now).map(Fallback::Damaged),
         _ => None,
     };
     Choice { step, parent, fallback }
+}
+
+/// Finds the missing copy that the newest one descends from, which is why a full copy is due.
+fn lost_root(links: &[&Link], scheme: Scheme, now: &Zoned) -> Option<ArtefactId> {
+    let newest = newest(links.iter().copied())?;
+    let is_of_period = scheme != Scheme::Calendar || newest.day.year() == now.date().year();
+    let roots = roots(links);
+    let root = links.iter().find(|link| Some(&&link.id) == roots.get(&newest.id))?;
+    root.parent.clone().filter(|_| is_of_period)
 }
 
 /// Names the copies that a copy of a tree of `scope` may build on.

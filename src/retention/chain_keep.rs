@@ -65,11 +65,8 @@ pub fn decide_chain(
 /// Decides for chains that no job of the config makes any more: all goes but what a person
 /// pinned, and what that builds on.
 pub fn orphaned_chain(history: &[Link]) -> Verdict {
-    let mut pinned: BTreeMap<&ArtefactId, Keep> = history
-        .iter()
-        .filter(|link| link.pinned)
-        .map(|link| (&link.id, Keep::Pinned))
-        .collect();
+    let mut pinned: BTreeMap<&ArtefactId, Keep> =
+        history.iter().filter(|link| link.pinned).map(|link| (&link.id, Keep::Pinned)).collect();
     keep_ancestors(history, &mut pinned);
     let mut verdict = Verdict::default();
     for link in history {

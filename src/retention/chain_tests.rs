@@ -6,6 +6,7 @@ use jiff::{ToSpan, Zoned, civil, tz::TimeZone};
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::Step;
 
 /// One storage over time.
 #[derive(Clone)]
@@ -137,6 +138,9 @@ fn what_is_damaged_falls_back_one_step() {
         let healed = shelf.links.last().unwrap().clone();
         assert!(sound(&shelf.links, "a", &at("2026-04-14")).contains(&healed.id));
     }
+    shelf.links.remove(0);
+    let lost = parent(&shelf.links, Scheme::Calendar, "a", &at("2026-04-13"));
+    assert_eq!((lost.step, lost.fallback), (Step::Year, Some(Fallback::Damaged(id(0)))));
     let mut climb = Shelf::new(levels(3, false, None));
     climb.runs(&["2026-03-01", "2026-03-02", "2026-03-03"]);
     for (bad, said) in [(2, "2<1!"), (1, "1<0!"), (0, "0!")] {
@@ -180,7 +184,8 @@ fn a_clock_that_is_set_back_breaks_nothing() {
 #[test]
 fn months_are_kept_across_the_new_year_with_all_they_build_on() {
     let mut shelf = Shelf::new(Scheme::Calendar);
-    let dates = ["2025-08-01", "2025-09-01", "2025-10-02", "2025-11-01", "2025-12-01", "2025-12-11"];
+    let dates =
+        ["2025-08-01", "2025-09-01", "2025-10-02", "2025-11-01", "2025-12-01", "2025-12-11"];
     shelf.runs(&dates);
     shelf.run("2026-01-01");
     let keep = ChainKeep { months: 3, ..KEEP };

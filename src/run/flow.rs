@@ -60,7 +60,8 @@ impl Flow {
             Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
                 own_copies_inside(&*tree, run)?;
-                let parent = chain.as_ref().and_then(|chain| chain.base.as_ref()).map(Base::artefact);
+                let parent =
+                    chain.as_ref().and_then(|chain| chain.base.as_ref()).map(Base::artefact);
                 let index = scratch(&run.scene.job.tmp_dir, id, parent)?;
                 let cancel = run.scene.env.cancel.clone();
                 let (raw, packed) = pack(tree, PackOptions { index, cancel, progress, chain });

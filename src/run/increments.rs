@@ -250,12 +250,7 @@ fn is_of_2x(survey: &Survey) -> bool {
 }
 
 /// Adds to the manifest of one storage what a chain needs there.
-pub(crate) fn complete(
-    manifest: &mut Manifest,
-    chain: &DueInChain,
-    place: &Place,
-    run: &Run<'_>,
-) {
+pub(crate) fn complete(manifest: &mut Manifest, chain: &DueInChain, place: &Place, run: &Run<'_>) {
     manifest.parent = chain.parent.clone();
     if let Some(how) = &run.scene.job.increments {
         manifest.policy = serde_json::json!({

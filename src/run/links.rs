@@ -118,7 +118,12 @@ async fn copy(
     let manifest_key = due.manifest_key;
     let twins = shelf.survey.copies.iter().filter(|twin| twin.manifest.id == copied.id);
     let twins: Vec<Stored> = twins.cloned().collect();
-    shelf.survey.copies.push(Stored { manifest: copied, manifest_key, intact: true, problem: None });
+    shelf.survey.copies.push(Stored {
+        manifest: copied,
+        manifest_key,
+        intact: true,
+        problem: None,
+    });
     for twin in twins {
         remove_broken(run, shelf, &twin).await;
     }

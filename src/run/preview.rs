@@ -206,8 +206,7 @@ fn without_copy(report: PlaceReport, location: &str) -> PreviewPlace {
 fn with_copy(due: Due<'_>, level: Level, scene: &Scene<'_>) -> PreviewPlace {
     let mut copies: Vec<Copy> = due.stored.iter().filter_map(as_copy).collect();
     let policy = &due.place.policy;
-    let mut verdict =
-        retention::decide(&copies, policy, &scene.started, Moment::Before { level });
+    let mut verdict = retention::decide(&copies, policy, &scene.started, Moment::Before { level });
     copies.retain(|copy| verdict.delete.iter().all(|(id, _)| *id != copy.id));
     let new = imagined(&copies, level, scene);
     let made = new.id.clone();

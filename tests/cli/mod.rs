@@ -2,8 +2,8 @@
 
 mod damage;
 mod disks;
-mod jobs;
 mod increments;
+mod jobs;
 mod keep;
 mod killed;
 mod listing;

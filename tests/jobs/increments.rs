@@ -50,7 +50,8 @@ fn head(file: &fs::File) -> ArtefactId {
 }
 
 fn zstd_lines(bytes: &[u8]) -> Vec<String> {
-    let output = crate::support::archive::feed(std::process::Command::new("zstd").arg("-dc"), bytes);
+    let output =
+        crate::support::archive::feed(std::process::Command::new("zstd").arg("-dc"), bytes);
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 

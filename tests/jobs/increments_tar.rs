@@ -140,26 +140,8 @@ impl Change {
                 remove(&path);
                 fs::write(path, "was a folder").unwrap();
             }
-            Self::Symlink(at, name, to) => {
-                let path = free(root, at, *name)?;
-                symlink(one(root, to, any)?, path).unwrap();
-            }
-            Self::LinkByFolder(at) => {
-                let path = one(root, at, fs::Metadata::is_symlink)?;
-                remove(&path);
-                fs::create_dir(path).unwrap();
-            }
-            Self::HardLink(at, to, name) => {
-                let from = one(root, at, |meta| meta.is_file() || meta.is_symlink())?;
-                fs::hard_link(from, free(root, to, *name)?).unwrap();
-            }
-            Self::BreakLink(at) => {
-                let path = one(root, at, |meta| meta.is_file() && meta.nlink() > 1)?;
-                let meta = path.metadata().unwrap();
-                let new = path.with_extension("new");
-                fs::copy(&path, &new).unwrap();
-                set_time(&new, meta.mtime(), meta.mtime_nsec());
-                fs::rename(new, path).unwrap();
+            Self::Symlink(..) | Self::LinkByFolder(_) | Self::HardLink(..) | Self::BreakLink(_) => {
+                self.apply_to_links(root)?;
             }
             Self::Mode(at, mode) => {
                 let path = one(root, at, |meta| !meta.is_symlink())?;
@@ -188,6 +170,36 @@ impl Change {
                 rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0).unwrap();
             }
             Self::Back(at, secs) => set_time(&one(root, at, any)?, *secs, 7),
+        }
+        Some(())
+    }
+
+    /// The changes that have to do with links.
+    fn apply_to_links(&self, root: &Path) -> Option<()> {
+        let any = |_: &fs::Metadata| true;
+        match self {
+            Self::Symlink(at, name, to) => {
+                let path = free(root, at, *name)?;
+                symlink(one(root, to, any)?, path).unwrap();
+            }
+            Self::LinkByFolder(at) => {
+                let path = one(root, at, fs::Metadata::is_symlink)?;
+                remove(&path);
+                fs::create_dir(path).unwrap();
+            }
+            Self::HardLink(at, to, name) => {
+                let from = one(root, at, |meta| meta.is_file() || meta.is_symlink())?;
+                fs::hard_link(from, free(root, to, *name)?).unwrap();
+            }
+            Self::BreakLink(at) => {
+                let path = one(root, at, |meta| meta.is_file() && meta.nlink() > 1)?;
+                let meta = path.metadata().unwrap();
+                let new = path.with_extension("new");
+                fs::copy(&path, &new).unwrap();
+                set_time(&new, meta.mtime(), meta.mtime_nsec());
+                fs::rename(new, path).unwrap();
+            }
+            _ => {}
         }
         Some(())
     }

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use nxs_backup::archive::{
-    ChainOptions, IndexFile, IndexWriter, PackOptions, Packed, UnpackError, UnpackOptions, Unpacked, pack, unpack,
+    ChainOptions, IndexFile, IndexWriter, PackOptions, Packed, UnpackError, UnpackOptions,
+    Unpacked, pack, unpack,
 };
 use nxs_backup::base::{ArtefactId, Cancel, Warnings, chain};
 use nxs_backup::stream::{ByteStream, Frames, Pending, Tree};

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use jiff::Zoned;
 use nxs_backup::base::{Cancel, FixedClock, Silent};
 use nxs_backup::catalogue::{Manifest, survey};
-use nxs_backup::plan::{Entry, Group, Increments, Job, JobSource, Main, Place, Plan, Require, Verify};
+use nxs_backup::plan::{
+    Entry, Group, Increments, Job, JobSource, Main, Place, Plan, Require, Verify,
+};
 use nxs_backup::report::{PlaceOutcome, Report};
 use nxs_backup::retention::{Policy, Rotation};
 use nxs_backup::run::{Env, Selection, start};
