@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::base::{ArtefactId, Key, Level, Warnings};
+use crate::base::{ArtefactId, Key, Rank, Warnings};
 
 /// The outcome of one `start`.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -103,7 +103,7 @@ pub struct Stored {
     /// Its first object.
     pub key: Key,
     /// Its level.
-    pub level: Level,
+    pub level: Rank,
     /// Its size there.
     pub stored_bytes: u64,
     /// Whether it is much smaller than the last ones.

@@ -18,6 +18,9 @@ mod jobs {
     mod archive_index;
     mod archive_large;
     mod archive_round_trip;
+    mod chains;
+    mod increments;
+    mod increments_tar;
     mod run;
 }
 mod live {

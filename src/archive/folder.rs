@@ -147,6 +147,32 @@ impl Listing {
         which.map(ask).collect()
     }
 
+    /// Lists the names as GNU tar does in a dump directory, sorted by bytes, which it relies on.
+    ///
+    /// `D` is a folder, `Y` anything else, whether it lies in this archive or in an earlier one,
+    /// `N` what cannot be told: the one letter for which nothing is ever removed.
+    pub(crate) fn dump_directory(&self, fd: impl AsFd) -> Vec<u8> {
+        let mut list = Vec::with_capacity(self.text.len() + 1);
+        for number in 0..self.len() {
+            let name = self.name(number);
+            let letter = match self.text[self.starts[number] as usize] {
+                FOLDER => b'D',
+                OTHER => b'Y',
+                SOCKET => continue,
+                _ => match Meta::of(&fd, name).map(|meta| meta.kind) {
+                    Ok(Kind::Folder) => b'D',
+                    Ok(Kind::Socket) => continue,
+                    Ok(_) => b'Y',
+                    Err(_) => b'N',
+                },
+            };
+            list.push(letter);
+            list.extend_from_slice(name.to_bytes_with_nul());
+        }
+        list.push(0);
+        list
+    }
+
     /// Reads up to about `limit` names more; tells whether there are others.
     fn fill(&mut self, fd: impl AsFd, filter: &Filter, limit: usize) -> Result<bool> {
         let mut path = filter.prefix.clone();
@@ -171,7 +197,12 @@ impl Listing {
     fn push(&mut self, name: &CStr, kind: FileType) -> Result<()> {
         let start = u32::try_from(self.text.len()).map_err(|_| Errno::OVERFLOW)?;
         self.starts.push(start);
-        self.text.push(if kind == FileType::Directory { FOLDER } else { OTHER });
+        self.text.push(match kind {
+            FileType::Directory => FOLDER,
+            FileType::Socket => SOCKET,
+            FileType::Unknown => UNKNOWN,
+            _ => OTHER,
+        });
         self.text.extend_from_slice(name.to_bytes_with_nul());
         Ok(())
     }
@@ -200,5 +231,7 @@ pub(crate) fn is_folder(meta: &Meta) -> bool {
     meta.kind == Kind::Folder
 }
 
-const FOLDER: u8 = 1;
 const OTHER: u8 = 0;
+const FOLDER: u8 = 1;
+const SOCKET: u8 = 2;
+const UNKNOWN: u8 = 3;

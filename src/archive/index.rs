@@ -55,8 +55,12 @@ pub struct Entry {
     pub artefact: Option<ArtefactId>,
     /// Where its first header block lies in the raw stream.
     pub offset: u64,
-    /// For a hard link: where the first header block of the member with the data lies.
+    /// For a hard link: where the first header block of the member with the data lies, when that
+    /// is in the same artefact.
     pub data_offset: Option<u64>,
+    /// It may have changed after it was read without a later time of change: the next increment
+    /// reads it again.
+    pub fresh: bool,
 }
 
 /// What a member is; the letter stands in the index.
@@ -97,6 +101,8 @@ pub struct IndexWriter {
     written: u64,
     first: Option<String>,
     frames: Vec<(u64, String)>,
+    /// Bytes of lines at which a frame ends.
+    largest: usize,
 }
 
 /// A finished index.
@@ -159,14 +165,25 @@ struct Line {
     artefact: Option<ArtefactId>,
     offset: u64,
     data_offset: Option<u64>,
+    #[serde(default)]
+    fresh: bool,
 }
 
 impl IndexWriter {
     /// Begins the index of `artefact`; its file lies in `dir` and has no name there.
     pub fn create(dir: &Path, artefact: &ArtefactId) -> io::Result<Self> {
+        Self::create_above(dir, artefact, None)
+    }
+
+    /// Begins the index of an `artefact` that builds on `parent`.
+    pub fn create_above(
+        dir: &Path,
+        artefact: &ArtefactId,
+        parent: Option<&ArtefactId>,
+    ) -> io::Result<Self> {
         let mut compressor = Compressor::new(LEVEL)?;
         compressor.include_checksum(true)?;
-        let head = Head { format: FORMAT, artefact: artefact.clone(), parent: None };
+        let head = Head { format: FORMAT, artefact: artefact.clone(), parent: parent.cloned() };
         let mut lines = serde_json::to_vec(&head)?;
         lines.push(b'\n');
         Ok(Self {
@@ -177,6 +194,7 @@ impl IndexWriter {
             written: 0,
             first: None,
             frames: Vec::new(),
+            largest: FRAME,
         })
     }
 
@@ -184,7 +202,47 @@ impl IndexWriter {
     pub fn add(&mut self, entry: &Entry) -> io::Result<()> {
         self.first.get_or_insert_with(|| text(&entry.path));
         entry.write(&mut self.lines)?;
-        if self.lines.len() >= FRAME { self.end_frame() } else { Ok(()) }
+        self.end_full_frame()
+    }
+
+    /// Adds the line of an entry as another index has it, without its end.
+    pub(crate) fn add_line(&mut self, path: &[u8], line: &[u8]) -> io::Result<()> {
+        self.first.get_or_insert_with(|| text(path));
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
+        self.end_full_frame()
+    }
+
+    /// Lets frames end where those of another index do, most of whose lines are added.
+    pub(crate) fn follow(&mut self) {
+        self.largest = 2 * FRAME;
+    }
+
+    /// How many frames have ended.
+    pub(crate) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Tells whether the next line begins a frame.
+    pub(crate) fn is_at_frame(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Ends a frame of which every line was added from one frame of another index, which is given
+    /// as it is stored: nothing is compressed again.
+    pub(crate) fn end_same_frame(&mut self, stored: &[u8]) -> io::Result<()> {
+        self.frames.push((self.written, self.first.take().unwrap_or_default()));
+        self.lines.clear();
+        self.write_stored(stored)
+    }
+
+    /// Ends a frame where another index ends one; a small one goes on.
+    pub(crate) fn end_like_other(&mut self) -> io::Result<()> {
+        if self.lines.len() < FRAME / 4 { Ok(()) } else { self.end_frame() }
+    }
+
+    fn end_full_frame(&mut self) -> io::Result<()> {
+        if self.lines.len() >= self.largest { self.end_frame() } else { Ok(()) }
     }
 
     /// Ends the index; `frames` tells where the artefact's frames lie.
@@ -216,8 +274,12 @@ impl IndexWriter {
     fn write_frame(&mut self) -> io::Result<()> {
         let frame = self.compressor.compress(&self.lines)?;
         self.lines.clear();
-        self.sha256.update(&frame);
-        self.file.write_all(&frame)?;
+        self.write_stored(&frame)
+    }
+
+    fn write_stored(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.sha256.update(frame);
+        self.file.write_all(frame)?;
         self.written += frame.len() as u64;
         Ok(())
     }
@@ -226,15 +288,7 @@ impl IndexWriter {
 impl Entry {
     /// Makes the entry of a thing that lies at `path` in the artefact.
     pub(crate) fn new(path: &[u8], meta: &Meta, offset: u64) -> Self {
-        let kind = match meta.kind {
-            Kind::File => EntryKind::File,
-            Kind::Folder => EntryKind::Folder,
-            Kind::Symlink => EntryKind::Symlink,
-            Kind::Char => EntryKind::Char,
-            Kind::Block => EntryKind::Block,
-            Kind::Fifo => EntryKind::Fifo,
-            Kind::Socket => EntryKind::Socket,
-        };
+        let kind = EntryKind::of(meta.kind);
         Self {
             path: path.to_vec(),
             kind,
@@ -252,11 +306,12 @@ impl Entry {
             artefact: None,
             offset,
             data_offset: None,
+            fresh: false,
         }
     }
 
     /// Writes the entry as a line. By hand: a million of them must cost little.
-    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
         out.extend_from_slice(b"{\"name\":");
         quote(&self.path, out);
         let Self { size, mtime_ns, ctime_ns, dev, ino, mode, uid, gid, offset, .. } = self;
@@ -284,6 +339,9 @@ impl Entry {
         if let Some(data) = self.data_offset {
             write!(out, ",\"data_offset\":{data}")?;
         }
+        if self.fresh {
+            out.extend_from_slice(b",\"fresh\":true");
+        }
         out.extend_from_slice(b"}\n");
         Ok(())
     }
@@ -308,11 +366,18 @@ impl Entry {
             artefact: line.artefact,
             offset: line.offset,
             data_offset: line.data_offset,
+            fresh: line.fresh,
         })
     }
 }
 
 impl Entry {
+    /// Says in which respect a member, whose path is `stored`, is not what this line says.
+    pub(crate) fn differs_at(&self, stored: &[u8], member: &Member) -> Option<&'static str> {
+        let path = if stored == b"." { b"" } else { stored };
+        if path != self.path { Some("its path") } else { self.differs(member) }
+    }
+
     /// Says in which respect a member of the archive is not what this line says.
     pub(crate) fn differs(&self, member: &Member) -> Option<&'static str> {
         let is_file = self.kind == EntryKind::File;
@@ -339,6 +404,34 @@ fn pax(records: &[(Vec<u8>, Vec<u8>)]) -> Option<[u8; 8]> {
 }
 
 impl EntryKind {
+    /// What a thing is in an index.
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::File => Self::File,
+            Kind::Folder => Self::Folder,
+            Kind::Symlink => Self::Symlink,
+            Kind::Char => Self::Char,
+            Kind::Block => Self::Block,
+            Kind::Fifo => Self::Fifo,
+            Kind::Socket => Self::Socket,
+        }
+    }
+
+    /// Reads the letter that stands in the index.
+    pub(crate) fn of_letter(letter: u8) -> Option<Self> {
+        let all = [
+            Self::File,
+            Self::Folder,
+            Self::Symlink,
+            Self::HardLink,
+            Self::Fifo,
+            Self::Char,
+            Self::Block,
+            Self::Socket,
+        ];
+        all.into_iter().find(|kind| char::from(*kind) == char::from(letter))
+    }
+
     /// The type as tar knows it.
     fn typeflag(self) -> u8 {
         match self {

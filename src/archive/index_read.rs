@@ -71,10 +71,7 @@ impl IndexReader {
         }
         let end = inflate(&get(&*ranges, last_frame..bytes).await?)?;
         let map: Map = serde_json::from_slice(&end).map_err(damaged)?;
-        let begins = map.frames.iter().map(|(begin, _)| *begin).chain([last_frame]);
-        if !begins.is_sorted_by(|a, b| a < b) || map.frames.first().is_none_or(|(at, _)| *at != 0) {
-            return Err(IndexError::Damaged("its frames are out of order".to_owned()));
-        }
+        check_map(&map, last_frame)?;
         let firsts = map.frames.iter().map(|(_, first)| untext(first)).collect();
         Ok(Self { ranges, map, firsts, last_frame })
     }
@@ -216,7 +213,7 @@ async fn get(ranges: &dyn Ranges, part: Range<u64>) -> Result<Bytes, IndexError>
 }
 
 /// Reads the first line out of the beginning of the first frame.
-fn head(begin: &[u8]) -> Result<Head, IndexError> {
+pub(crate) fn head(begin: &[u8]) -> Result<Head, IndexError> {
     let decoder = zstd::stream::read::Decoder::with_buffer(begin).map_err(damaged)?;
     let mut line = Vec::new();
     BufReader::new(decoder.take(64 * KIB as u64)).read_until(b'\n', &mut line).map_err(broken)?;
@@ -227,8 +224,17 @@ fn head(begin: &[u8]) -> Result<Head, IndexError> {
     }
 }
 
+/// Makes sure that frames follow one another from the first byte on.
+pub(crate) fn check_map(map: &Map, last_frame: u64) -> Result<(), IndexError> {
+    let begins = map.frames.iter().map(|(begin, _)| *begin).chain([last_frame]);
+    if !begins.is_sorted_by(|a, b| a < b) || map.frames.first().is_none_or(|(at, _)| *at != 0) {
+        return Err(damaged("its frames are out of order"));
+    }
+    Ok(())
+}
+
 /// Unpacks one frame.
-fn inflate(frame: &[u8]) -> Result<Vec<u8>, IndexError> {
+pub(crate) fn inflate(frame: &[u8]) -> Result<Vec<u8>, IndexError> {
     let decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(damaged)?;
     let mut lines = Vec::with_capacity(MIB + MIB / 8);
     decoder.take(LARGEST).read_to_end(&mut lines).map_err(broken)?;
@@ -242,7 +248,7 @@ fn broken(error: std::io::Error) -> IndexError {
     }
 }
 
-fn damaged(why: impl std::fmt::Display) -> IndexError {
+pub(crate) fn damaged(why: impl std::fmt::Display) -> IndexError {
     IndexError::Damaged(why.to_string())
 }
 

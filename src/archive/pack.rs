@@ -5,18 +5,23 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::attributes::{Attributes, Bearer};
+use crate::archive::base::Base;
 use crate::archive::chunks::{AHEAD, Chunks};
 use crate::archive::header::{Header, Records};
+use crate::archive::increment::Chain;
 use crate::archive::index::{Entry, EntryKind, IndexWriter};
+use crate::archive::index_read::IndexError;
 use crate::archive::links::Links;
 use crate::archive::meta::{Kind, Meta};
 use crate::archive::owners::Owners;
 use crate::archive::walk::{Step, Walk};
-use crate::base::{Cancel, Cancelled, Warnings, text};
+use crate::base::{ArtefactId, Cancel, Cancelled, Warnings, text};
 use crate::stream::{ByteStream, Closed, Error, Pending, Promise, Tree};
 
 /// What packing needs beside the tree.
@@ -29,6 +34,25 @@ pub struct PackOptions {
     pub cancel: Cancel,
     /// Hears how many raw bytes there are so far.
     pub progress: Arc<dyn Fn(u64) + Send + Sync>,
+    /// Makes it one of a chain.
+    pub chain: Option<ChainOptions>,
+}
+
+/// What packing an archive of a chain needs.
+pub struct ChainOptions {
+    /// The artefact that is made.
+    pub artefact: ArtefactId,
+    /// The index of the artefact that it builds on; none for a full one.
+    pub base: Option<Base>,
+    /// Reads every file and compares digests, whatever times say.
+    pub force_read: bool,
+    /// A change within this time of a reading may not be seen by its time alone.
+    pub slack: Duration,
+}
+
+impl ChainOptions {
+    /// Coarse clocks of file systems tick every two seconds.
+    pub const SLACK: Duration = Duration::from_secs(2);
 }
 
 /// What was packed.
@@ -37,10 +61,21 @@ pub struct Packed {
     pub files: u64,
     /// Bytes of the tar stream.
     pub raw_bytes: u64,
+    /// The whole tree as the index of one of a chain has it; none for others.
+    pub tree: Option<TreeSize>,
     /// The index, complete but for the map of frames.
     pub index: IndexWriter,
     /// What is missing, may be torn, or is worth telling.
     pub warnings: Warnings,
+}
+
+/// How large a tree is, whatever of it lies in this archive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeSize {
+    /// Files, folders and all else.
+    pub files: u64,
+    /// Bytes of files.
+    pub bytes: u64,
 }
 
 /// Why a tree cannot be packed at all.
@@ -60,6 +95,9 @@ pub enum PackError {
     /// The index cannot be written.
     #[error("could not write the index; is the folder for temporary files full?")]
     Index(#[source] io::Error),
+    /// The index of the artefact that this one builds on broke off.
+    #[error("could not read on in the index of the last copy")]
+    Base(#[from] IndexError),
     /// Somebody asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -101,6 +139,8 @@ pub(crate) struct Packer {
     pub(crate) cancel: Cancel,
     /// How often the present thing became another one.
     pub(crate) replaced: u32,
+    /// What one of a chain needs.
+    pub(crate) chain: Option<Chain>,
     progress: Arc<dyn Fn(u64) + Send + Sync>,
     files: u64,
     told: u64,
@@ -108,7 +148,8 @@ pub(crate) struct Packer {
 
 impl Packer {
     fn new(out: Chunks, options: PackOptions) -> Self {
-        let PackOptions { index, cancel, progress, .. } = options;
+        let PackOptions { mut index, cancel, progress, chain, .. } = options;
+        let chain = chain.map(|chain| Chain::new(chain, &mut index));
         Self {
             out,
             index,
@@ -119,6 +160,7 @@ impl Packer {
             warnings: Warnings::default(),
             cancel,
             replaced: 0,
+            chain,
             progress,
             files: 0,
             told: 0,
@@ -132,8 +174,9 @@ impl Packer {
         let raw_bytes = self.out.position();
         if self.out.finish().is_ok() {
             (self.progress)(raw_bytes);
-            let Self { files, index, warnings, .. } = self;
-            promise.keep(Packed { files, raw_bytes, index, warnings });
+            let Self { files, index, warnings, chain, .. } = self;
+            let tree = chain.map(|chain| chain.tree);
+            promise.keep(Packed { files, raw_bytes, tree, index, warnings });
         }
     }
 
@@ -144,20 +187,26 @@ impl Packer {
         if walk.has_followed() {
             self.note(walk.path(), "is a link to a folder; the folder was followed");
         }
+        let mut steps = 0;
         while let Some(step) = walk.step() {
             self.cancel.check()?;
             match step {
                 Step::Closed(_, error) | Step::Lost(error) | Step::Short(error)
-                    if self.files == 0 || (self.files == 1 && walk.is_at_root()) =>
+                    if steps == 0 || (steps == 1 && walk.is_at_root()) =>
                 {
                     return Err(broken(error));
                 }
+                step if self.chain.is_some() => self.take_of_chain(&walk, step)?,
                 step => self.take(&walk, step)?,
             }
+            steps += 1;
             self.send()?;
         }
         if walk.root_is_gone() {
             return Err(PackError::Gone(root));
+        }
+        if self.chain.is_some() {
+            self.end_of_chain()?;
         }
         self.out.put(&[0; 1024]);
         Ok(())
@@ -172,11 +221,12 @@ impl Packer {
             }
             Step::Lost(error) => self.lost(walk.path(), error),
             Step::Short(error) => self.lost(walk.path(), error),
+            Step::Left(_) => {}
         }
         Ok(())
     }
 
-    fn thing(&mut self, walk: &Walk, meta: Meta) -> Result<(), PackError> {
+    pub(crate) fn thing(&mut self, walk: &Walk, meta: Meta) -> Result<(), PackError> {
         self.replaced = 0;
         match meta.kind {
             Kind::Socket => {
@@ -209,6 +259,11 @@ impl Packer {
         };
         let start = self.out.position();
         let pax = self.read_attributes(walk.path(), bearer, meta);
+        if let (Some(_), Kind::Folder, Some(names), Some(folder)) =
+            (&self.chain, meta.kind, walk.names(), walk.folder())
+        {
+            self.records.add(DUMP_DIRECTORY, &names.dump_directory(folder));
+        }
         self.write_header(member(walk.path(), meta.kind).as_slice(), meta, 0, link.as_deref());
         let mut entry = Entry::new(stored(walk.path()), meta, start);
         (entry.link, entry.pax) = (link, pax);
@@ -221,6 +276,18 @@ impl Packer {
             return Ok(false);
         }
         let Some((path, data_offset)) = self.links.find(meta) else { return Ok(false) };
+        self.link(walk, meta, path, data_offset)?;
+        Ok(true)
+    }
+
+    /// Stores another name of what lies at `path`, which an earlier archive may hold.
+    pub(crate) fn link(
+        &mut self,
+        walk: &Walk,
+        meta: &Meta,
+        path: Vec<u8>,
+        data_offset: Option<u64>,
+    ) -> Result<(), PackError> {
         let start = self.out.position();
         self.records.clear();
         let header = Header {
@@ -235,9 +302,8 @@ impl Packer {
         let mut entry = Entry::new(stored(walk.path()), meta, start);
         entry.kind = EntryKind::HardLink;
         entry.link = Some(path);
-        entry.data_offset = Some(data_offset);
-        self.add(&entry)?;
-        Ok(true)
+        entry.data_offset = data_offset;
+        self.add(entry)
     }
 
     /// Reads the attributes of a thing into the records of its header, and returns their digest.
@@ -252,6 +318,17 @@ impl Packer {
             self.note(path, &format!("an attribute could not be read: {error}"));
         }
         self.records.digest()
+    }
+
+    /// Writes the header of a folder that is left, once more: its time is that of before, and so
+    /// its line stays.
+    pub(crate) fn folder_again(&mut self, walk: &Walk, meta: &Meta) {
+        let Some((folder, names)) = walk.left() else { return };
+        let list = names.dump_directory(folder);
+        self.read_attributes(walk.path(), Bearer::Open(folder), meta);
+        self.records.add(DUMP_DIRECTORY, &list);
+        self.files += 1;
+        self.write_header(member(walk.path(), meta.kind).as_slice(), meta, 0, None);
     }
 
     /// Writes a header with the present records.
@@ -278,12 +355,20 @@ impl Packer {
         if meta.links > 1 && meta.kind != Kind::Folder {
             self.links.remember(meta, &entry);
         }
-        self.add(&entry)
+        self.add(entry)
     }
 
-    fn add(&mut self, entry: &Entry) -> Result<(), PackError> {
+    fn add(&mut self, mut entry: Entry) -> Result<(), PackError> {
         self.files += 1;
-        self.index.add(entry).map_err(PackError::Index)
+        if let Some(chain) = &mut self.chain {
+            chain.sign(&mut entry);
+        }
+        self.index.add(&entry).map_err(PackError::Index)
+    }
+
+    /// How many members there are so far.
+    pub(crate) fn members(&self) -> u64 {
+        self.files
     }
 
     /// Hands over full chunks.
@@ -336,6 +421,8 @@ fn letter(kind: Kind) -> u8 {
     }
 }
 
+/// The record in which GNU tar lists a folder.
+const DUMP_DIRECTORY: &[u8] = b"GNU.dumpdir";
 /// Threads that walk ahead; they sleep where the disk is fast and hide its latency elsewhere.
 const WALKERS: usize = 3;
 /// Bytes between two words about progress.

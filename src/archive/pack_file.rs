@@ -96,9 +96,23 @@ impl Packer {
             }
             let mut entry = Entry::new(stored(walk.path()), &meta, start);
             (entry.digest, entry.pax) = (copied.digest, pax);
+            entry.fresh = torn || copied.error.is_some();
             return self.store(&meta, entry);
         }
         Ok(())
+    }
+
+    /// Tells whether a file has the content and the attributes of `entry`; what cannot be read
+    /// has not.
+    pub(crate) fn holds_the_same(&mut self, walk: &Walk, meta: &Meta, entry: &Entry) -> bool {
+        let Ok(fd) = open_quietly(walk.parent(), walk.name(), OFlags::empty()) else {
+            return false;
+        };
+        let is_same = |meta: &Meta| Meta::of_open(&fd).is_ok_and(|now| now.is_unchanged(meta));
+        is_same(meta)
+            && self.read_attributes(walk.path(), Bearer::Open(&fd), meta) == entry.pax
+            && (meta.size == 0 || digest_of(&fd, meta).is_some_and(|it| Some(it) == entry.digest))
+            && is_same(meta)
     }
 
     /// Stores what now has the name of something that was another thing a moment ago.
@@ -262,6 +276,27 @@ impl Content {
             Self::Whole(digest) => Some(digest),
         }
     }
+}
+
+/// Reads a file for its digest alone; `None` when it cannot be read, or has none.
+fn digest_of(fd: &OwnedFd, meta: &Meta) -> Option<[u8; 16]> {
+    let shape = Shape::of(fd, meta).ok()?;
+    let mut content = Content::new(meta.size, shape.map.is_some());
+    let mut piece = vec![0; PIECE.min(usize::try_from(meta.size).unwrap_or(PIECE))];
+    for extent in &shape.extents {
+        content.skip_to(extent.start);
+        let (mut at, end) = (extent.start, extent.start + extent.bytes);
+        while at < end {
+            let want = piece.len().min((end - at) as usize);
+            if read_at(fd, &mut piece[..want], at).ok()? < want {
+                return None;
+            }
+            content.update(&piece[..want]);
+            at += want as u64;
+        }
+    }
+    content.skip_to(meta.size);
+    content.digest()
 }
 
 fn first(hash: &blake3::Hash) -> [u8; 16] {

@@ -184,7 +184,7 @@ impl Place {
                 level.finish = Finish::Traits(Box::new(traits), has);
             }
             None if made => level.be_ordinary(self.giver.umask),
-            None => {}
+            None => level.let_us_in(),
         }
         self.levels.push(level);
         if let Some(far) = self.levels.len().checked_sub(OPEN).filter(|far| *far > 0) {
@@ -214,6 +214,22 @@ impl Level {
             && meta.mode & 0o700 != 0o700
         {
             rustix::fs::fchmod(fd, Mode::from_raw_mode(meta.mode | 0o700)).ok();
+        }
+    }
+
+    /// A folder that was there, and into which something comes that it may not let in, is given
+    /// its mode and its time back when it is left.
+    fn let_us_in(&mut self) {
+        let Some(fd) = &self.fd else { return };
+        let Ok(meta) = Meta::of_open(fd) else { return };
+        if meta.mode & 0o700 == 0o700 {
+            return;
+        }
+        if rustix::fs::fchmod(fd, Mode::from_raw_mode(meta.mode | 0o700)).is_ok() {
+            let Meta { mode, mtime, .. } = meta;
+            let traits = Traits { mode, uid: None, gid: None, mtime, records: Vec::new() };
+            let has = Has { owner: true, mode: false, foreign_acl: false };
+            self.finish = Finish::Traits(Box::new(traits), has);
         }
     }
 

@@ -81,7 +81,8 @@ pub(crate) fn order(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(key).cmp(b.iter().map(key))
 }
 
-fn lies_below(path: &[u8], folder: &[u8]) -> bool {
+/// Tells whether `path` is `folder` or lies below it.
+pub(crate) fn lies_below(path: &[u8], folder: &[u8]) -> bool {
     let rest = path.strip_prefix(folder);
     folder.is_empty() || rest.is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'))
 }

@@ -19,7 +19,7 @@ use crate::archive::index::Entry;
 use crate::archive::paths::Rules;
 use crate::archive::place::Place;
 use crate::archive::reader::{Member, TarError, TarReader};
-use crate::base::{Cancel, Cancelled, Noted, text};
+use crate::base::{BoxError, Cancel, Cancelled, Noted, text};
 
 /// Members that are meant, of a part of an archive that nothing else vouches for.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +28,8 @@ pub struct Expected {
     pub entries: HashMap<Vec<u8>, Entry>,
     /// Where the part begins in the whole archive.
     pub start: u64,
+    /// The part goes on behind the last of them, which is the end then.
+    pub stops: bool,
 }
 
 impl Expected {
@@ -36,6 +38,46 @@ impl Expected {
         let path = if stored == b"." { b"" } else { stored };
         let entry = self.entries.get(path)?;
         (entry.offset == self.start + member.start).then_some(entry)
+    }
+}
+
+/// Members that are meant, in the order of the archive.
+pub type Picked<'a> = &'a mut dyn FnMut() -> Result<Option<Entry>, BoxError>;
+
+/// Compares members with those that are meant, one by one.
+struct Picker<'a> {
+    next: Picked<'a>,
+    waiting: Option<Entry>,
+}
+
+impl<'a> Picker<'a> {
+    fn new(next: Picked<'a>) -> Result<Self, UnpackError> {
+        let mut picker = Self { next, waiting: None };
+        picker.go_on()?;
+        Ok(picker)
+    }
+
+    fn go_on(&mut self) -> Result<Option<Entry>, UnpackError> {
+        let next = (self.next)().map_err(UnpackError::Picked)?;
+        Ok(std::mem::replace(&mut self.waiting, next))
+    }
+
+    /// Gives the line of the member that begins at `start`; `None` when it is not meant.
+    fn line_of(&mut self, start: u64) -> Result<Option<Entry>, UnpackError> {
+        match &self.waiting {
+            Some(waiting) if waiting.offset == start => self.go_on(),
+            Some(waiting) if waiting.offset < start => Err(Self::lost(waiting)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes sure that nothing is missing in the end.
+    fn end(self) -> Result<(), UnpackError> {
+        self.waiting.map_or(Ok(()), |waiting| Err(Self::lost(&waiting)))
+    }
+
+    fn lost(entry: &Entry) -> UnpackError {
+        UnpackError::Differs { path: text(&entry.path), what: "its place" }
     }
 }
 
@@ -86,6 +128,9 @@ pub enum UnpackError {
         /// In which respect.
         what: &'static str,
     },
+    /// What is meant cannot be told any more.
+    #[error("could not read on in the index")]
+    Picked(#[source] BoxError),
     /// The target cannot be used.
     #[error("{path}: could not be opened as a folder")]
     Target {
@@ -116,6 +161,26 @@ pub fn unpack(
     into: &Path,
     options: &UnpackOptions,
 ) -> Result<Unpacked, UnpackError> {
+    unpack_with(tar, into, options, None)
+}
+
+/// Like [`unpack`], but only the members that `picked` gives, each of which must be what its line
+/// says.
+pub fn unpack_picked(
+    tar: impl Read,
+    into: &Path,
+    options: &UnpackOptions,
+    picked: Picked<'_>,
+) -> Result<Unpacked, UnpackError> {
+    unpack_with(tar, into, options, Some(Picker::new(picked)?))
+}
+
+fn unpack_with<'a>(
+    tar: impl Read + 'a,
+    into: &Path,
+    options: &'a UnpackOptions,
+    picker: Option<Picker<'a>>,
+) -> Result<Unpacked, UnpackError> {
     let target = |source: io::Error| {
         let path = text(into.as_os_str().as_encoded_bytes());
         UnpackError::Target { path, source }
@@ -133,6 +198,7 @@ pub fn unpack(
         last: Vec::new(),
         done: Unpacked::default(),
         told_bytes: 0,
+        picker,
     };
     work.run()?;
     work.finish()
@@ -148,6 +214,7 @@ struct Work<'a> {
     last: Vec<u8>,
     done: Unpacked,
     told_bytes: u64,
+    picker: Option<Picker<'a>>,
 }
 
 /// Why a member was not made.
@@ -174,14 +241,26 @@ impl<E: Into<UnpackError>> From<E> for Refusal {
 
 impl Work<'_> {
     fn run(&mut self) -> Result<(), UnpackError> {
-        let mut seen = 0;
+        let (mut seen, mut met) = (0, 0);
         while self.options.members.is_none_or(|most| seen < most) {
             self.options.cancel.check()?;
-            let Some(member) = self.tar.next()? else { return Ok(()) };
+            let Some(member) = self.tar.next()? else {
+                return self.picker.take().map_or(Ok(()), Picker::end);
+            };
             seen += 1;
             let stored = trim(&member.path).to_vec();
+            if let Some(picker) = &mut self.picker {
+                let Some(line) = picker.line_of(member.start)? else { continue };
+                if let Some(what) = line.differs_at(&stored, &member) {
+                    return Err(UnpackError::Differs { path: text(&stored), what });
+                }
+            }
             if let Some(expected) = &self.options.expected {
+                if expected.stops && met == expected.entries.len() {
+                    return Ok(());
+                }
                 let Some(line) = expected.line_of(&stored, &member) else { continue };
+                met += 1;
                 if let Some(what) = line.differs(&member) {
                     return Err(UnpackError::Differs { path: text(&stored), what });
                 }

@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Lost(Errno),
     /// The folder [`Walk::path`] could not be read to its end.
     Short(Errno),
+    /// All that the folder [`Walk::path`] holds was handed out.
+    Left(Meta),
 }
 
 /// A walk that has begun.
@@ -50,6 +52,8 @@ struct Frame {
     fd: Option<Arc<OwnedFd>>,
     /// Device and inode: what it must be when it is opened again.
     identity: (u64, u64),
+    /// The folder itself, until its end is handed out; none above the root.
+    meta: Option<Meta>,
     /// Length of its stored path, with the slash at the end.
     stem: usize,
     listing: Arc<Listing>,
@@ -114,6 +118,19 @@ impl Walk {
         self.entering.as_ref().map(|opened| opened.fd.as_ref())
     }
 
+    /// Returns the folder that was handed out as left, and its names; `None` when it could not be
+    /// opened again.
+    pub(crate) fn left(&self) -> Option<(&OwnedFd, &Listing)> {
+        let frame = self.frames.last()?;
+        Some((frame.fd.as_ref()?, &frame.listing))
+    }
+
+    /// Returns the names in the present thing when it is an open folder of which all are known.
+    pub(crate) fn names(&self) -> Option<&Listing> {
+        let opened = self.entering.as_ref().filter(|opened| opened.trouble.is_none());
+        opened.map(|opened| &*opened.listing)
+    }
+
     /// Goes on to the next thing; `None` after the last.
     pub(crate) fn step(&mut self) -> Option<Step> {
         if let Some(opened) = self.entering.take() {
@@ -127,6 +144,9 @@ impl Walk {
                 return Some(Step::Short(error));
             }
             if frame.next == frame.listing.len() {
+                if let Some(meta) = frame.meta.take() {
+                    return Some(Step::Left(meta));
+                }
                 self.leave();
                 continue;
             }
@@ -197,6 +217,7 @@ impl Walk {
     fn enter(&mut self, opened: Opened) {
         let identity = (opened.meta.dev, opened.meta.ino);
         let mut frame = Frame::new(opened.fd, identity, opened.listing);
+        frame.meta = Some(opened.meta);
         frame.stem = self.path.len() + 1;
         frame.trouble = opened.trouble;
         frame.stats_begun = opened.first.len();
@@ -265,6 +286,7 @@ impl Frame {
         Self {
             fd: Some(fd),
             identity,
+            meta: None,
             stem: 0,
             listing,
             trouble: None,

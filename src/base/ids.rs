@@ -36,7 +36,8 @@ impl fmt::Display for RunId {
 
 /// One target's bytes from one run: the same id means the same bytes on every storage.
 ///
-/// Shape: `<run id>-<number of the target>`, the number counts from 1 within the run.
+/// Shape: `<run id>-<number of the target>`, the number counts from 1 within the run; increments
+/// add the number of their group of storages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArtefactId(String);
@@ -45,6 +46,12 @@ impl ArtefactId {
     /// Makes the id of the run's `number`-th target.
     pub fn new(run: &RunId, number: usize) -> Self {
         Self(format!("{run}-{number}"))
+    }
+
+    /// Makes the id of what the storages of the `group`-th group get of a target, from 1: those
+    /// of one group build on the same copy.
+    pub fn of_group(run: &RunId, number: usize, group: usize) -> Self {
+        Self(format!("{run}-{number}-{group}"))
     }
 
     /// Takes an id as a user or a file spells it.

@@ -20,6 +20,8 @@ pub struct Plugin {
     pub group: Option<Group>,
     /// Its keys stand on the job itself, which has no `sources`.
     pub on_job: bool,
+    /// Its copies build on one another.
+    pub in_chains: bool,
     /// Describes its keys; `None` when it is known, but not built in this version.
     pub schema: Option<MakeSchema>,
 }
@@ -34,7 +36,7 @@ impl Plugin {
         aliases: &'static [&'static str],
         schema: MakeSchema,
     ) -> Self {
-        Self { name, aliases, group: None, on_job: false, schema: Some(schema) }
+        Self { name, aliases, group: None, on_job: false, in_chains: false, schema: Some(schema) }
     }
 
     /// Describes a kind of source.
@@ -44,7 +46,14 @@ impl Plugin {
         group: Group,
         schema: MakeSchema,
     ) -> Self {
-        Self { name, aliases, group: Some(group), on_job: false, schema: Some(schema) }
+        Self {
+            name,
+            aliases,
+            group: Some(group),
+            on_job: false,
+            in_chains: false,
+            schema: Some(schema),
+        }
     }
 
     /// Says that its keys stand on the job itself, which has no `sources`.
@@ -54,13 +63,20 @@ impl Plugin {
         self
     }
 
+    /// Says that its copies build on one another.
+    #[must_use]
+    pub const fn in_chains(mut self) -> Self {
+        self.in_chains = true;
+        self
+    }
+
     /// Names a kind that is known, but not built in this version.
     pub const fn later(
         name: &'static str,
         aliases: &'static [&'static str],
         group: Option<Group>,
     ) -> Self {
-        Self { name, aliases, group, on_job: false, schema: None }
+        Self { name, aliases, group, on_job: false, in_chains: false, schema: None }
     }
 
     /// Tells whether this version can do it.

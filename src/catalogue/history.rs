@@ -103,10 +103,12 @@ pub fn identity_matches(
 impl Survey {
     /// Returns the name for a new copy that overwrites nothing that was listed.
     pub fn free_key(&self, names: &Names, level: Level, stamp: civil::DateTime) -> Key {
-        (1..)
-            .map(|again| names.artefact_key(level, stamp, again))
-            .find(|key| !self.is_taken(key))
-            .expect("a listing ends")
+        self.first_free(|again| names.artefact_key(level, stamp, again))
+    }
+
+    /// Returns the first of the names that `name` makes of a number, from 1, that is not taken.
+    pub fn first_free(&self, name: impl Fn(u32) -> Key) -> Key {
+        (1..).map(name).find(|key| !self.is_taken(key)).expect("a listing ends")
     }
 
     /// Tells whether the artefact `first` has any object, its manifest, or an unfinished put.

@@ -2,11 +2,12 @@
 //!
 //! `<server>/<source>/<part>/<level>/<base>_<YYYY-MM-DD_HH-MM-SS>[-2].<ext>[.gz|.zst][.age]`, and
 //! beside it the same name with `.002` …, `.index.zst` and `.manifest.json`. Copies of 2.x have
-//! no seconds in their names, so they are never taken for ours.
+//! no seconds in their names, so they are never taken for ours. Increments have folders of the
+//! calendar in the place of the level, or `chain_<stamp>` and a name that begins with `L<n>_`.
 
 use jiff::civil;
 
-use crate::base::{Key, Level, component, component_within};
+use crate::base::{Key, Level, Rank, Step, component, component_within, decade};
 
 /// The object at the top of a `backup_dir` that says whose it is.
 pub const MARKER: &str = ".nxs-backup.json";
@@ -38,8 +39,8 @@ pub struct TooManySegments;
 pub struct Parsed {
     /// The folder above the level, with a slash at its end; may be empty.
     pub folder: String,
-    /// Its level.
-    pub level: Level,
+    /// Its level; what lies in the folder of a decade is said to be of a day.
+    pub level: Rank,
     /// How the file's name begins, as it stands in the key.
     pub base: String,
     /// When its run began, by the clock on the wall.
@@ -77,7 +78,39 @@ impl Names {
     ///
     /// `again` counts from 1; from 2 on it shows in the name.
     pub fn artefact_key(&self, level: Level, stamp: civil::DateTime, again: u32) -> Key {
-        let mut name = component_within(&self.base, LONGEST_BASE);
+        self.key(level.folder(), "", stamp, again)
+    }
+
+    /// Returns the name of the first object of an increment, or of the full copy of a chain, of
+    /// which the full copy began at `chain`.
+    pub fn step_key(
+        &self,
+        step: Step,
+        chain: civil::DateTime,
+        stamp: civil::DateTime,
+        again: u32,
+    ) -> Key {
+        let (year, month, decade) = (stamp.year(), stamp.month(), decade(stamp.day()));
+        match step {
+            Step::Year => self.key(&format!("{year:04}/year"), "", stamp, again),
+            Step::Month => {
+                let folder = format!("{year:04}/month_{month:02}/monthly");
+                self.key(&folder, "", stamp, again)
+            }
+            Step::Decade | Step::Day => {
+                let folder = format!("{year:04}/month_{month:02}/daily/day_{decade:02}");
+                self.key(&folder, "", stamp, again)
+            }
+            Step::Level(number) => {
+                let folder = format!("{CHAIN}{}", chain.strftime(STAMP));
+                self.key(&folder, &format!("L{number}_"), stamp, again)
+            }
+        }
+    }
+
+    fn key(&self, folder: &str, before: &str, stamp: civil::DateTime, again: u32) -> Key {
+        let mut name = before.to_owned();
+        name.push_str(&component_within(&self.base, LONGEST_BASE - before.len()));
         name.push_str(&stamp.strftime("_%Y-%m-%d_%H-%M-%S").to_string());
         if again > 1 {
             name.push_str(&format!("-{again}"));
@@ -87,7 +120,7 @@ impl Names {
             name.push_str(&component_within(self.ext.as_bytes(), LONGEST_EXT));
         }
         name.push_str(&self.suffix);
-        Key::new(format!("{}{}/{name}", self.folder(), level.folder()))
+        Key::new(format!("{}{folder}/{name}", self.folder()))
             .expect("escaped components make a key")
     }
 }
@@ -127,14 +160,47 @@ pub fn is_manifest(key: &Key) -> bool {
 pub fn parse(key: &Key) -> Option<Parsed> {
     let (artefact, piece) = split_piece(key.as_str());
     let (folders, name) = artefact.rsplit_once('/')?;
-    let (folder, level) = match folders.rsplit_once('/') {
-        Some((folder, level)) => (format!("{folder}/"), level),
-        None => (String::new(), folders),
-    };
-    let level = Level::from_folder(level)?;
+    let (folder, level, name) = split_folders(folders, name)?;
+    let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
     let (base, stamp, again) = split_name(name)?;
     let artefact = Key::new(artefact).ok()?;
     Some(Parsed { folder, level, base, stamp, again, artefact, piece })
+}
+
+/// Takes the folders that tell the level off the end of `folders`, and what tells it off the
+/// beginning of `name`.
+fn split_folders<'a>(folders: &'a str, name: &'a str) -> Option<(&'a str, Rank, &'a str)> {
+    let (above, last) = split_last(folders);
+    if let Some(level) = Level::from_folder(last) {
+        return Some((above, level.into(), name));
+    }
+    if last.strip_prefix(CHAIN).is_some_and(|stamp| {
+        stamp.len() == STAMP_LEN && civil::DateTime::strptime(STAMP, stamp).is_ok()
+    }) {
+        let (number, name) = name.strip_prefix('L')?.split_once('_')?;
+        let number = number.parse().ok().filter(|_| is_digits(number))?;
+        return Some((above, Step::Level(number).into(), name));
+    }
+    let (step, above) = match last {
+        "year" => (Step::Year, above),
+        "monthly" => (Step::Month, above),
+        "day_01" | "day_11" | "day_21" => (Step::Day, above.strip_suffix("/daily")?),
+        _ => return None,
+    };
+    let above = match step {
+        Step::Year => above,
+        _ => {
+            let (above, month) = split_last(above);
+            month.strip_prefix("month_").filter(|month| month.len() == 2 && is_digits(month))?;
+            above
+        }
+    };
+    let (above, year) = split_last(above);
+    (year.len() == 4 && is_digits(year)).then_some((above, step.into(), name))
+}
+
+fn split_last(folders: &str) -> (&str, &str) {
+    folders.rsplit_once('/').unwrap_or(("", folders))
 }
 
 /// Takes what stands behind the artefact's own name off `key`.
@@ -177,6 +243,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+const CHAIN: &str = "chain_";
 const MANIFEST: &str = ".manifest.json";
 const INDEX: &str = ".index.zst";
 const STAMP: &str = "%Y-%m-%d_%H-%M-%S";

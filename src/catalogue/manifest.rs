@@ -52,6 +52,9 @@ pub struct Manifest {
     /// Members of a tree.
     #[serde(default)]
     pub files: Option<u64>,
+    /// The whole tree of that moment, where this is one of a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeFacts>,
     /// Bytes before compression.
     pub raw_bytes: u64,
     /// Bytes as stored, all segments together.
@@ -125,6 +128,17 @@ impl Outcome {
             Self::Partial => "partial",
         }
     }
+}
+
+/// The whole tree that the index of one of a chain lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeFacts {
+    /// Files, folders and all else.
+    pub files: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+    /// Path, excludes and encryption, hashed: an increment builds only on a copy with the same.
+    pub scope: String,
 }
 
 /// The artefact that an increment builds on.
@@ -251,6 +265,7 @@ pub(crate) mod tests {
             finished: started,
             utc_offset_secs: 3600,
             files: Some(3),
+            tree: None,
             raw_bytes: 4096,
             stored_bytes: 100,
             compression: Codec::Zstd.by_default(),

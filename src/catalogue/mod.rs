@@ -15,5 +15,5 @@ pub use layout::{
 #[cfg(test)]
 pub(crate) use manifest::tests::sample;
 pub use manifest::{
-    BadManifest, FORMAT, FrameSummary, IndexRef, Manifest, Outcome, Parent, Segment,
+    BadManifest, FORMAT, FrameSummary, IndexRef, Manifest, Outcome, Parent, Segment, TreeFacts,
 };

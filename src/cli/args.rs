@@ -94,7 +94,7 @@ impl Color {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make backups now.
-    Start(Jobs),
+    Start(Start),
     /// Show what `start` would do: what would be stored where, what would be removed and why.
     Plan(Jobs),
     /// Check the config; `check storage NAME` tries a storage for real.
@@ -127,6 +127,16 @@ pub(crate) struct Jobs {
     /// `all`, `files`, `databases`, `external`, or names of jobs.
     #[arg(value_name = "all|GROUP|JOB")]
     pub(crate) jobs: Vec<String>,
+}
+
+/// What to back up, and how.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Start {
+    #[command(flatten)]
+    pub(crate) jobs: Jobs,
+    /// Increments read every file and compare digests, whatever times say.
+    #[arg(long)]
+    pub(crate) force_read: bool,
 }
 
 /// What to check.

@@ -21,6 +21,9 @@ struct Row {
     modified: Option<jiff::Timestamp>,
     job: String,
     id: String,
+    /// The artefact that holds its bytes, when it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_by: Option<String>,
     started: jiff::Timestamp,
 }
 
@@ -67,6 +70,10 @@ async fn look(choice: &Choice<'_>, paths: &Paths, rows: &mut Vec<Row>) -> Result
                     modified: jiff::Timestamp::from_nanosecond(entry.mtime_ns.into()).ok(),
                     job: choice.manifest.job.clone(),
                     id: choice.manifest.id.to_string(),
+                    held_by: entry
+                        .artefact
+                        .filter(|holder| *holder != choice.manifest.id)
+                        .map(|holder| holder.to_string()),
                     started: choice.manifest.started,
                 });
             }

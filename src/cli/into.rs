@@ -51,8 +51,11 @@ pub(crate) fn refuse_full(to: &Path, overwrite: bool) -> Result<(), Failure> {
 fn part(choice: &Choice<'_>) -> PathBuf {
     let job = component(choice.manifest.job.as_bytes());
     let key = &choice.manifest.segments[0].key;
-    let part = key.folder().rsplit_once('/').map_or("", |(part, _level)| part);
-    Path::new(&job).join(part)
+    let part = match crate::catalogue::parse(key) {
+        Some(parsed) => parsed.folder,
+        None => key.folder().rsplit_once('/').map_or("", |(part, _level)| part).to_owned(),
+    };
+    Path::new(&job).join(part.trim_end_matches('/'))
 }
 
 /// Two targets whose names end alike share a part: stripped, the files of one would lie among

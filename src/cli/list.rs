@@ -1,11 +1,12 @@
 //! `list`: the backups that exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::base::{Level, display};
+use crate::base::{ArtefactId, Level, display};
+use crate::catalogue::Manifest;
 use crate::cli::args::{Globals, List, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup, when};
@@ -29,6 +30,12 @@ struct Row<'a> {
     raw_bytes: u64,
     stored_bytes: u64,
     key: String,
+    /// The artefact that it builds on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a str>,
+    /// How many copies it builds on.
+    #[serde(skip)]
+    depth: usize,
     result: &'static str,
     marks: Vec<&'static str>,
 }
@@ -62,12 +69,14 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
         let name = display(&held.stored.manifest.target);
         target.as_ref().is_none_or(|glob| glob.is_match(name))
     });
-    held.sort_by_key(|held| {
+    let trees = Trees::of(&held);
+    held.sort_by_cached_key(|held| {
         let manifest = &held.stored.manifest;
-        (&manifest.job, &manifest.source, &manifest.target, manifest.started, &held.place.name)
+        let identity = (manifest.job.clone(), manifest.source.clone(), manifest.target.clone());
+        (identity, trees.way_to(manifest), held.place.name.clone())
     });
     let listing = Listing {
-        backups: held.iter().map(|held| row(held, now.timestamp())).collect(),
+        backups: held.iter().map(|held| row(held, &trees, now.timestamp())).collect(),
         troubles: &holdings.troubles,
         damaged: holdings.damaged(),
         unfinished: unfinished(&holdings),
@@ -126,7 +135,7 @@ fn unfinished(holdings: &Holdings<'_>) -> (usize, u64) {
     (objects.len(), objects.iter().map(|object| object.bytes).sum())
 }
 
-fn row<'a>(held: &Held<'a>, now: Timestamp) -> Row<'a> {
+fn row<'a>(held: &Held<'a>, trees: &Trees, now: Timestamp) -> Row<'a> {
     let manifest = &held.stored.manifest;
     Row {
         id: manifest.id.as_str(),
@@ -140,6 +149,8 @@ fn row<'a>(held: &Held<'a>, now: Timestamp) -> Row<'a> {
         raw_bytes: manifest.raw_bytes,
         stored_bytes: manifest.stored_bytes,
         key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
+        parent: manifest.parent.as_ref().map(|parent| parent.id.as_str()),
+        depth: trees.way_to(manifest).len() - 1,
         result: manifest.result.word(),
         marks: marks(held, now),
     }
@@ -157,6 +168,43 @@ pub(crate) fn marks(held: &Held<'_>, now: Timestamp) -> Vec<&'static str> {
         (is_level_off(held), "level off"),
     ];
     all.into_iter().filter(|(holds, _)| *holds).map(|(_, mark)| mark).collect()
+}
+
+/// The level; what builds on another copy stands below and to the right of it.
+fn branch(row: &Row<'_>) -> String {
+    match row.depth {
+        0 => row.level.to_owned(),
+        depth => format!("{}└ {}", "  ".repeat(depth - 1), row.level),
+    }
+}
+
+/// Copies with those that build on them.
+struct Trees(BTreeMap<ArtefactId, (Timestamp, Option<ArtefactId>)>);
+
+impl Trees {
+    fn of(held: &[Held<'_>]) -> Self {
+        let manifests = held.iter().map(|held| &held.stored.manifest);
+        let facts = |manifest: &Manifest| {
+            let parent = manifest.parent.as_ref().map(|parent| parent.id.clone());
+            (manifest.id.clone(), (manifest.started, parent))
+        };
+        Self(manifests.map(facts).collect())
+    }
+
+    /// The way from the first copy that is shown down to this one: sorts trees.
+    fn way_to(&self, manifest: &Manifest) -> Vec<(Timestamp, ArtefactId)> {
+        let mut way = vec![(manifest.started, manifest.id.clone())];
+        let mut parent = manifest.parent.as_ref().map(|parent| parent.id.clone());
+        while let Some((id, (started, above))) =
+            parent.as_ref().and_then(|id| self.0.get_key_value(id))
+            && way.len() <= self.0.len()
+        {
+            way.push((*started, id.clone()));
+            parent.clone_from(above);
+        }
+        way.reverse();
+        way
+    }
 }
 
 /// Tells whether the job keeps no copies of this level there any more.
@@ -181,7 +229,7 @@ fn print(listing: &Listing<'_>) {
             row.job,
             &target,
             &output::moment(row.started),
-            row.level,
+            &branch(row),
             row.storage,
             &row.files.map(|files| files.to_string()).unwrap_or_default(),
             &output::size(row.raw_bytes),

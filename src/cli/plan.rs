@@ -73,7 +73,10 @@ fn place(place: &PreviewPlace) {
     let PreviewPlace { place: name, location, .. } = place;
     match (&place.new, &place.no_copy) {
         (Some(new), _) => {
-            output::line(format!("    '{name}' {location}: {} copy {}", new.level, new.key))
+            output::line(format!("    '{name}' {location}: {} copy {}", new.level, new.key));
+            if let Some(parent) = &new.builds_on {
+                output::line(format!("      builds on {parent}"));
+            }
         }
         (None, Some(why)) if place.failed => {
             let mark = output::paint("error", anstyle::AnsiColor::Red);

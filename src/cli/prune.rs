@@ -9,10 +9,10 @@ use crate::catalogue::Stored;
 use crate::cli::args::{Globals, Prune, ScopeArgs};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::{list, output, setup};
-use crate::plan::{Entry, Place, Plan};
+use crate::plan::{Entry, Increments, Place, Plan};
 use crate::restore::holdings::{self, Held, Holdings};
-use crate::retention::{self, Copy, Moment, Policy};
-use crate::run::{Env, Journal, Selection, as_copy, remove};
+use crate::retention::{self, Copy, Link, Moment, Verdict};
+use crate::run::{Env, Journal, Selection, as_copy, as_link, remove};
 use crate::sources::Source;
 
 /// What happens to one copy.
@@ -60,16 +60,19 @@ async fn prune(
     for (identity, held) in by_identity(&holdings, selection) {
         let copies: Vec<Copy> = held.iter().filter_map(|held| as_copy(held.stored)).collect();
         let policy = policy_of(&identity, plan).filter(|_| present.has(&identity));
-        let verdict = match (policy, verb.orphans) {
+        let chains = policy.map(|(how, place)| of_chains(&held, how, place, &now));
+        let policy = policy.map(|(_, place)| &place.policy);
+        let whole = match (policy, verb.orphans) {
             (None, false) => {
                 let why = "no job of this config makes it there: `prune --orphans` takes it";
                 rows.extend(held.iter().map(|held| row(held, "keep", why.to_owned())));
                 continue;
             }
-            (None, true) => retention::orphaned(&copies),
+            (None, true) => orphaned(&held, &copies),
             (Some(policy), true) => retention::decide(&copies, policy, &now, Moment::PruneOrphans),
             (Some(policy), false) => retention::decide(&copies, policy, &now, Moment::Prune),
         };
+        let verdict = joined(whole, chains.flatten());
         let find =
             |id: &crate::base::ArtefactId| held.iter().find(|held| held.stored.manifest.id == *id);
         for (id, why) in &verdict.keep {
@@ -117,12 +120,49 @@ fn by_identity<'a>(
 
 /// Finds how many copies of an identity its own job wants on this storage; other jobs that store
 /// in the same folder may want more or fewer.
-fn policy_of<'a>(identity: &Identity, plan: &'a Plan) -> Option<&'a Policy> {
+fn policy_of<'a>(
+    identity: &Identity,
+    plan: &'a Plan,
+) -> Option<(Option<&'a Increments>, &'a Place)> {
     let (fingerprint, name, ..) = identity;
     let mut jobs = plan.jobs.iter().filter_map(|entry| entry.as_job());
     let job = jobs.find(|job| job.name == *name || job.formerly.contains(name))?;
     let mut places = job.places.iter();
-    places.find(|place| place.fingerprint == *fingerprint).map(|place| &place.policy)
+    let place = places.find(|place| place.fingerprint == *fingerprint)?;
+    Some((job.increments.as_ref(), place))
+}
+
+/// Decides about the copies that build on one another; those of a job that makes such copies no
+/// more stay.
+fn of_chains(
+    held: &[Held<'_>],
+    how: Option<&Increments>,
+    place: &Place,
+    now: &jiff::Zoned,
+) -> Option<Verdict> {
+    let links: Vec<Link> = held.iter().filter_map(|held| as_link(held.stored)).collect();
+    let how = match how {
+        Some(how) => how,
+        None if links.is_empty() => return None,
+        None => {
+            let keep = links.into_iter().map(|link| (link.id, retention::Keep::OtherKind));
+            return Some(Verdict { keep: keep.collect(), ..Verdict::default() });
+        }
+    };
+    Some(retention::decide_chain(&links, how.scheme, &how.keep(place), now, None))
+}
+
+/// Everything of an identity that there is no more: of chains, what builds on others first.
+fn orphaned(held: &[Held<'_>], copies: &[Copy]) -> Verdict {
+    let links: Vec<Link> = held.iter().filter_map(|held| as_link(held.stored)).collect();
+    joined(retention::orphaned(copies), Some(retention::orphaned_chain(&links)))
+}
+
+fn joined(mut one: Verdict, other: Option<Verdict>) -> Verdict {
+    let other = other.unwrap_or_default();
+    one.keep.extend(other.keep);
+    one.delete.extend(other.delete);
+    one
 }
 
 /// An orphan can only be told where every job can be read.

@@ -15,7 +15,7 @@ use crate::cli::into::{self, Goal, goals};
 use crate::cli::{list, load, log, output, progress, setup, show, when};
 use crate::plan::{Main, Plan};
 use crate::restore::apply::{self, How, Restored};
-use crate::restore::explain::{Explained, explain};
+use crate::restore::explain::{Explained, explain, explain_chain};
 use crate::restore::holdings::{self, Holdings};
 use crate::restore::pick::{Choice, NothingFound, Want, pick};
 use crate::run::{Env, Selection};
@@ -190,7 +190,13 @@ async fn commands(
 ) -> Result<Explained, apply::Error> {
     let mut done = Err(apply::Error::NoMatch(how.paths.join(", ")));
     for held in &choice.held {
-        done = explain(held, into, how).await;
+        done = match held.stored.manifest.tree {
+            None => explain(held, into, how).await,
+            Some(_) => match choice.above(held) {
+                Ok(above) => explain_chain(held, &above, into, how).await,
+                Err(error) => Err(error),
+            },
+        };
         if matches!(done, Ok(_) | Err(apply::Error::NoMatch(_))) {
             break;
         }

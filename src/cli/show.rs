@@ -69,6 +69,13 @@ fn print(held: &Held<'_>, now: Timestamp) {
     }
     say("target", display(&manifest.target));
     say("level", manifest.level.clone());
+    if let Some(parent) = &manifest.parent {
+        say("builds on", format!("{} ({})", parent.id, parent.key));
+    }
+    if let Some(tree) = &manifest.tree {
+        let size = output::size(tree.bytes);
+        say("tree", format!("{} files and folders, {size} ({} bytes)", tree.files, tree.bytes));
+    }
     say("started", format!("{} ({})", manifest.local_start(), manifest.started));
     say("finished", manifest.finished.to_string());
     if let Some(files) = manifest.files {

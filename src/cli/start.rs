@@ -2,7 +2,7 @@
 
 use indicatif::MultiProgress;
 
-use crate::cli::args::{Globals, Jobs};
+use crate::cli::args::{Globals, Start};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY, USAGE};
 use crate::cli::{log, output, plan, progress, setup};
 use crate::plan::{Entry, Plan};
@@ -10,11 +10,14 @@ use crate::report::{JobReport, PlaceOutcome, PlaceReport, Report, TargetReport, 
 use crate::run::{self, Selection};
 
 /// Runs the jobs and returns the exit code.
-pub(crate) fn run(globals: &Globals, verb: &Jobs) -> Result<u8, Failure> {
+pub(crate) fn run(globals: &Globals, verb: &Start) -> Result<u8, Failure> {
     if globals.dry_run {
-        return plan::run(globals, &verb.jobs);
+        return plan::run(globals, &verb.jobs.jobs);
     }
-    let (plan, selection) = setup::plan_for(globals, &verb.jobs)?;
+    let (mut plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
+    if verb.force_read {
+        read_everything(&mut plan);
+    }
     setup::refuse_nothing(&plan, &selection)?;
     let bars = MultiProgress::new();
     let log = log::init(&plan.main, globals, &bars);
@@ -31,6 +34,17 @@ pub(crate) fn run(globals: &Globals, verb: &Jobs) -> Result<u8, Failure> {
         print(&report, globals, plan.main.log_file.is_some());
     }
     Ok(exit_code(&report, &plan, &selection))
+}
+
+/// Makes increments compare digests, whatever times say.
+fn read_everything(plan: &mut Plan) {
+    for entry in &mut plan.jobs {
+        if let Entry::Job(job) = entry
+            && let Some(how) = &mut job.increments
+        {
+            how.force_read = true;
+        }
+    }
 }
 
 /// Nothing done because of the config alone is a config error.

@@ -6,6 +6,7 @@ use crate::base::Silent;
 use crate::cli::args::{Globals, Verify};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::{list, log, output, setup};
+use crate::restore::ancestry::Ancestry;
 use crate::restore::holdings;
 use crate::restore::verify::{Depth, Finding, verify};
 
@@ -19,10 +20,11 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     let scope = list::scope(&verb.scope, &plan)?;
     let (findings, troubles) = setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &selection, &scope).await;
+        let ancestry = Ancestry::of(&holdings);
         let mut findings = Vec::new();
         for held in holdings.selected(&selection) {
             if sample.is_none_or(is_in_sample) {
-                findings.push(verify(&held, depth, &env.cancel).await);
+                findings.push(verify(&held, &ancestry, depth, &env.cancel).await);
                 report(findings.last().expect("just pushed"));
             }
         }

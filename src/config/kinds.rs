@@ -19,7 +19,6 @@ pub fn storages() -> Vec<&'static Plugin> {
 
 /// Kinds of jobs that are known but not built: a new one leaves this list.
 const LATER_TYPES: &[Plugin] = &[
-    Plugin::later("inc_files", &[], Some(Group::Files)),
     Plugin::later("mysql", &[], Some(Group::Databases)),
     Plugin::later(
         "mysql_xtrabackup",
@@ -132,18 +131,7 @@ impl Section {
     fn not_built(self) -> &'static [&'static str] {
         match self {
             Self::Main => &[],
-            Self::Job => &[
-                "encrypt",
-                "hooks",
-                "incremental",
-                "inc_months_to_store",
-                "keep_chain_days",
-                "keep_chains",
-                "notify",
-                "schedule",
-                "snapshot",
-                "template",
-            ],
+            Self::Job => &["encrypt", "hooks", "notify", "schedule", "snapshot", "template"],
             Self::Source => &["encrypt", "hooks", "snapshot"],
             Self::Storage => &["encrypt", "layout"],
             Self::Limits => {

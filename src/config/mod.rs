@@ -7,6 +7,7 @@
 mod compress;
 mod de;
 mod fetch;
+mod incremental;
 mod kinds;
 mod load;
 mod mask;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use compress::{Compress, Format};
 pub use fetch::Fetcher;
+pub use incremental::{Incremental, Levels};
 pub use kinds::{storages, types};
 pub use node::{Entry, File, Mark, Node, Tag, Value};
 pub use problem::{Problem, Problems, Severity, Snippet};

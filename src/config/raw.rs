@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::base::Secret;
 use crate::config::compress::Compress;
+use crate::config::incremental::Incremental;
 use crate::config::units::{Size, Span};
 
 /// `main`: settings of the whole program.
@@ -168,6 +169,15 @@ pub struct Job {
     pub safety_backup: Option<bool>,
     /// Rotation never goes below this many copies.
     pub min_copies: Option<u32>,
+    /// How increments build on one another: `calendar`, or levels.
+    pub incremental: Option<Incremental>,
+    /// Increments by the calendar: this month and so many before it stay; 12 stands for the 11
+    /// before it, as in 2.x.
+    pub inc_months_to_store: Option<u32>,
+    /// Increments by levels: so many of the newest chains stay.
+    pub keep_chains: Option<u32>,
+    /// Increments by levels: a chain stays until its newest copy is older than so many days.
+    pub keep_chain_days: Option<u32>,
     /// How long a storage may stay silent; 0 for ever.
     pub timeout: Option<Span>,
     /// How often a call to a storage is tried again.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::chain;
 use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
 use crate::plan::resolve::Seen;
-use crate::plan::{Group, Job, JobSource, Place, Require, Verify, place};
+use crate::plan::{Group, Job, JobSource, Place, Require, Verify, increments, place};
 use crate::sources::Setting;
 use crate::stream::{Codec, Compression};
 
@@ -54,6 +54,7 @@ pub(crate) fn resolve(
         let message = "`tmp_dir` must be an absolute path";
         draft.problems.push(Problem::error(draft.node.mark_of("tmp_dir"), &draft.path, message));
     }
+    let increments = increments::resolve(&keys, draft);
     if !draft.problems.has_errors() {
         note_shared_folders(&keys.job, &read.sources, &places, seen, &mut draft.problems);
     }
@@ -67,6 +68,7 @@ pub(crate) fn resolve(
         sources: sources.into_iter().collect::<Option<Vec<_>>>()?,
         places,
         verify: keys.verify.map_or(Verify::default(), verify),
+        increments,
         split: keys.split.map(|split| split.0),
         spool: keys.spool.unwrap_or(false),
         parallel: keys.parallel.map_or(1, |parallel| parallel.max(1) as usize),
@@ -160,7 +162,8 @@ fn places(
         let mut problems = Problems::default();
         let peers = storages.iter().filter(on).filter(|one| one.kind.name == storage.kind.name);
         let (peers, node, path, net) = (peers.count(), &draft.node, &draft.path, common.net);
-        let above = place::Above { keys, node, path, net, peers, tmp_dir };
+        let in_chains = draft.kind().is_some_and(|kind| kind.in_chains);
+        let above = place::Above { keys, node, path, net, peers, tmp_dir, in_chains };
         let resolved = place::resolve(storage, &above, &places, &mut problems);
         draft.problems.extend(problems);
         places.extend(resolved);

@@ -1,6 +1,7 @@
 //! What the program will do, resolved once from the config: nothing after this room looks at
 //! YAML, environment or defaults. Resolving dials nobody.
 
+mod increments;
 mod job;
 mod layers;
 mod place;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::retention::Policy;
+use crate::retention::{ChainKeep, Policy, Scheme};
 use crate::sources::Source;
 use crate::sources::tool::Tool;
 use crate::storages::Storage;
@@ -140,6 +141,8 @@ pub struct Job {
     pub places: Vec<Place>,
     /// What is checked after an upload.
     pub verify: Verify,
+    /// How its copies build on one another; nothing where each stands alone.
+    pub increments: Option<Increments>,
     /// The largest object that is written; a stream that is longer is cut into segments.
     pub split: Option<u64>,
     /// Whether the stream goes through a file, so that the source waits for no storage.
@@ -156,6 +159,34 @@ pub struct Job {
     pub tags: Vec<String>,
     /// Things in its config that are worth a word, with file and line.
     pub notes: Vec<String>,
+}
+
+/// How the copies of a job build on one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Increments {
+    /// Which copy the next one builds on.
+    pub scheme: Scheme,
+    /// Months that are kept before this one.
+    pub months: u32,
+    /// The newest chains that are kept.
+    pub keep_chains: Option<u32>,
+    /// Chains stay while a copy of them is not older than this.
+    pub keep_chain_days: Option<u32>,
+    /// Reads every file and compares digests, whatever times say.
+    pub force_read: bool,
+}
+
+impl Increments {
+    /// Returns what `place` keeps.
+    pub fn keep(&self, place: &Place) -> ChainKeep {
+        ChainKeep {
+            months: self.months,
+            chains: self.keep_chains,
+            days: self.keep_chain_days,
+            min_copies: place.policy.min_copies,
+            rotation: place.policy.rotation,
+        }
+    }
 }
 
 /// One entry of a job's `sources`.

@@ -24,6 +24,8 @@ pub(crate) struct Above<'a> {
     pub(crate) peers: usize,
     /// Where temporary files of the job go.
     pub(crate) tmp_dir: &'a Path,
+    /// Its copies build on one another: `store` means nothing to them.
+    pub(crate) in_chains: bool,
 }
 
 /// Resolves a storage that is on; `before` are the places that the job has already.
@@ -97,7 +99,12 @@ fn policy(storage: &Storage, above: &Above<'_>, problems: &mut Problems) -> Opti
     let months = store.months.or(store.month).unwrap_or(0);
     let (days, weeks) = (store.days.unwrap_or(0), store.weeks.unwrap_or(0));
     let last = store.last.unwrap_or(0);
-    if [days, weeks, months, last] == [0; 4] && above.keys.enable != Some(false) {
+    let keeps_nothing = [days, weeks, months, last] == [0; 4];
+    if above.in_chains && !keeps_nothing {
+        let message = "`store` has no effect on increments: see `inc_months_to_store`";
+        problems.push(Problem::note(node.mark_of("store"), path, message));
+    }
+    if keeps_nothing && !above.in_chains && above.keys.enable != Some(false) {
         let message =
             "the job would store nothing here: `store` sets no days, weeks, months or last";
         let hint = "set how many copies to keep; if nothing is to be stored, say `enable: no`";

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::archive::{UnpackOptions, Unpacked, unpack};
 use crate::base::{BoxError, Cancel, Digest, Key, Progress, Watcher, chain, display, untext};
 use crate::catalogue::{Manifest, joined};
+use crate::restore::chain::Chain;
 use crate::restore::holdings::Held;
 use crate::restore::pick::Choice;
 use crate::restore::ranged;
@@ -102,7 +103,7 @@ pub async fn to_folder(choice: &Choice<'_>, into: &Path, how: &How) -> Result<Re
     let (mut tries, mut strange) = (Vec::new(), false);
     for (number, held) in choice.held.iter().enumerate() {
         let again = How { overwrite: how.overwrite || !tries.is_empty(), ..how.clone() };
-        match from_one(held, into, &again).await {
+        match from_one(choice, held, into, &again).await {
             Ok(restored) => {
                 let warnings = with(tries, restored.warnings);
                 let mut failed = restored.failed;
@@ -132,8 +133,22 @@ fn with(tries: Vec<String>, mut warnings: Vec<String>) -> Vec<String> {
     warnings
 }
 
-async fn from_one(held: &Held<'_>, into: &Path, how: &How) -> Result<Restored, Error> {
+async fn from_one(
+    choice: &Choice<'_>,
+    held: &Held<'_>,
+    into: &Path,
+    how: &How,
+) -> Result<Restored, Error> {
     let place = held.place.name.clone();
+    if held.stored.manifest.tree.is_some() {
+        let chain = Chain::new(held, choice.above(held)?);
+        let restored = match how.paths.is_empty() {
+            true => chain.whole(into, how).await?,
+            false => chain.members(into, how).await?,
+        };
+        how.watcher.ended(&what(held));
+        return Ok(Restored { place, ..restored });
+    }
     let restored = match (&held.stored.manifest.index, how.paths.is_empty()) {
         (Some(_), true) => whole_tree(held, into, how).await?,
         (Some(_), false) => ranged::members(held, into, how).await?,
@@ -271,6 +286,13 @@ pub async fn to_writer(
     how: &How,
 ) -> Result<Restored, Error> {
     let held = choice.held.first().expect("a choice lies somewhere");
+    if let Some(parent) = &held.stored.manifest.parent {
+        let id = &parent.id;
+        return Err(other(format!(
+            "it is an increment that builds on {id}: several archives cannot be one stream; \
+             restore it into a folder, or see --explain"
+        )));
+    }
     let bytes = copy_checked(held, out, how).await?;
     let files = held.stored.manifest.files.unwrap_or(1);
     Ok(Restored { files, bytes, place: held.place.name.clone(), ..Restored::default() })

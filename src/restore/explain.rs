@@ -3,10 +3,10 @@
 //! Which members are meant is looked up in the index: the globs of tar are others than ours, and
 //! it fails for a name that is not there.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::archive::{Entry, EntryKind, IndexReader, Selection};
-use crate::base::display;
+use crate::base::{ArtefactId, display};
 use crate::restore::apply::{Error, How, other, strip};
 use crate::restore::holdings::Held;
 use crate::restore::ranged::{is_lone_link, open_index};
@@ -33,9 +33,77 @@ pub async fn explain(held: &Held<'_>, into: Option<&str>, how: &How) -> Result<E
     Ok(Explained { lines, matched: meant.matched })
 }
 
+/// Spells the commands for an artefact with all that it builds on, the full copy first.
+///
+/// A whole tree comes by applying the archives in order; single paths come from the archive that
+/// holds each. Errors: as for [`explain`].
+pub async fn explain_chain(
+    held: &Held<'_>,
+    above: &[Held<'_>],
+    into: Option<&str>,
+    how: &How,
+) -> Result<Explained, Error> {
+    let links = || above.iter().chain([held]);
+    let whole = Meant { in_order: true, ..Meant::default() };
+    if into.is_none() || how.paths.is_empty() {
+        let mut said: Vec<String> = links().flat_map(|held| lines(held, into, &whole)).collect();
+        if how.strip && into.is_some() {
+            said.push(format!(
+                "# the tree lies at its full path there, {}",
+                display(&held.stored.manifest.target)
+            ));
+        }
+        return Ok(Explained { lines: said, matched: BTreeSet::new() });
+    }
+    let (mut by_holder, matched) = holders(held, how).await?;
+    let mut said = Vec::new();
+    for held in links() {
+        if let Some(names) = by_holder.remove(&held.stored.manifest.id) {
+            let meant = Meant { names, one_by_one: true, ..Meant::default() };
+            said.extend(lines(held, into, &meant));
+        }
+    }
+    Ok(Explained { lines: said, matched })
+}
+
+type Holders = BTreeMap<ArtefactId, Vec<Vec<u8>>>;
+
+/// Sorts the paths that are meant by the artefact that holds them.
+async fn holders(held: &Held<'_>, how: &How) -> Result<(Holders, BTreeSet<usize>), Error> {
+    let selection = Selection::new(&how.paths).map_err(other)?;
+    let index = open_index(held).await?;
+    let (mut by_holder, mut matched) = (Holders::new(), BTreeSet::new());
+    let own = &held.stored.manifest.id;
+    let mut add = |entry: Entry| {
+        let names = by_holder.entry(entry.artefact.unwrap_or_else(|| own.clone())).or_default();
+        if !names.contains(&entry.path) || names.len() > 1000 {
+            names.push(entry.path);
+        }
+    };
+    let mut entries = index.matching(&selection);
+    while let Some(entry) = entries.next().await.map_err(other)? {
+        matched.extend(selection.which(&entry.path));
+        if is_lone_link(&entry, &selection)
+            && let Some(first) = &entry.link
+            && let Some(first) = index.find(first).await.map_err(other)?
+        {
+            add(first);
+        }
+        add(entry);
+    }
+    match matched.is_empty() {
+        true => Err(Error::NoMatch(how.paths.join(", "))),
+        false => Ok((by_holder, matched)),
+    }
+}
+
 /// What tar is to be told of an artefact's members.
 #[derive(Default)]
 struct Meant {
+    /// It is applied to what the archives before it gave: what is gone since is removed.
+    in_order: bool,
+    /// No folder stands for what it holds.
+    one_by_one: bool,
     /// The topmost ones that are meant; all when empty.
     names: Vec<Vec<u8>>,
     /// Those of other files whose data a hard link needs, each with that link.
@@ -159,6 +227,12 @@ fn unpack(held: &Held<'_>, paths: &[String], into: Option<&str>, meant: &Meant) 
     }
     let mut tar =
         format!("tar -x -p --numeric-owner --acls --xattrs --xattrs-include='*' -C {into}");
+    if meant.in_order {
+        tar.push_str(" --listed-incremental=/dev/null");
+    }
+    if meant.one_by_one {
+        tar.push_str(" --no-recursion");
+    }
     if meant.depth > 0 {
         tar.push_str(&format!(" --strip-components={}", meant.depth));
     }

@@ -2,7 +2,9 @@
 //!
 //! Everything is told by the manifests alone; a new machine with the config needs nothing else.
 
+pub mod ancestry;
 pub mod apply;
+mod chain;
 pub mod explain;
 pub mod holdings;
 pub mod load;

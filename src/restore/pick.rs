@@ -1,12 +1,15 @@
 //! What to bring back: the newest artefact of each target that is not after a moment.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use globset::GlobMatcher;
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::base::ArtefactId;
 use crate::catalogue::{Manifest, Outcome};
+use crate::restore::ancestry::Ancestry;
+use crate::restore::apply::{Error, other};
 use crate::restore::holdings::{Held, Holdings};
 use crate::retention;
 use crate::run::Selection;
@@ -34,6 +37,8 @@ pub struct Choice<'a> {
     pub passed_over: Vec<Held<'a>>,
     /// Copies that are dated in the future, and were passed over for that.
     pub ahead: Vec<Held<'a>>,
+    /// What copies build on.
+    pub ancestry: Rc<Ancestry<'a>>,
 }
 
 /// Nothing fits.
@@ -95,7 +100,7 @@ pub fn pick<'a>(
         return Err(NothingFound::None(asked_for.to_owned()));
     };
     let moment = want.at.filter(|_| want.id.is_none());
-    let choices = newest_of_each(held, moment, want.now);
+    let choices = newest_of_each(held, moment, want.now, &Rc::new(Ancestry::of(holdings)));
     match (choices.is_empty(), moment) {
         (true, Some(at)) => Err(NothingFound::TooYoung { at, oldest }),
         _ => Ok(choices),
@@ -104,7 +109,12 @@ pub fn pick<'a>(
 
 type Identity<'a> = (&'a str, Option<&'a str>, &'a str);
 
-fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>, now: Timestamp) -> Vec<Choice<'_>> {
+fn newest_of_each<'a>(
+    held: Vec<Held<'a>>,
+    at: Option<Timestamp>,
+    now: Timestamp,
+    ancestry: &Rc<Ancestry<'a>>,
+) -> Vec<Choice<'a>> {
     let mut copies: BTreeMap<Identity<'_>, Vec<Held<'_>>> = BTreeMap::new();
     for held in held {
         let manifest = &held.stored.manifest;
@@ -116,7 +126,7 @@ fn newest_of_each(held: Vec<Held<'_>>, at: Option<Timestamp>, now: Timestamp) ->
         let key = (job, manifest.source.as_deref(), &*manifest.target);
         copies.entry(key).or_default().push(held);
     }
-    copies.into_values().map(|copies| newest_by(copies, now)).collect()
+    copies.into_values().map(|copies| newest_by(copies, now, ancestry)).collect()
 }
 
 /// Gives every artefact that is meant, the youngest first, each with all storages that have it.
@@ -126,41 +136,58 @@ pub fn every<'a>(holdings: &'a Holdings<'a>, selection: &Selection) -> Vec<Choic
         let manifest = &held.stored.manifest;
         copies.entry((manifest.started, &manifest.id)).or_default().push(held);
     }
-    copies.into_values().rev().map(newest).collect()
+    let ancestry = Rc::new(Ancestry::of(holdings));
+    copies.into_values().rev().map(|copies| newest(copies, &ancestry)).collect()
 }
 
 /// Chooses like [`newest`]; what is dated in the future only where nothing else can be used.
-fn newest_by(copies: Vec<Held<'_>>, now: Timestamp) -> Choice<'_> {
+fn newest_by<'a>(copies: Vec<Held<'a>>, now: Timestamp, ancestry: &Rc<Ancestry<'a>>) -> Choice<'a> {
     let is_ahead = |held: &Held<'_>| retention::is_future(held.stored.manifest.started, now);
     let (ahead, known): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_ahead);
-    let is_whole = |held: &Held<'_>| held.stored.intact;
+    let is_whole = |held: &Held<'_>| ancestry.problem(held).is_none();
     let is_last_resort = known.is_empty() || !known.iter().any(is_whole);
     if is_last_resort && (known.is_empty() || ahead.iter().any(is_whole)) {
-        return newest([known, ahead].concat());
+        return newest([known, ahead].concat(), ancestry);
     }
-    Choice { ahead, ..newest(known) }
+    Choice { ahead, ..newest(known, ancestry) }
 }
 
 /// Chooses the youngest artefact of which a whole copy is left, else the youngest.
-fn newest(copies: Vec<Held<'_>>) -> Choice<'_> {
-    let age = |held: &Held<'_>| (held.stored.manifest.started, held.stored.manifest.id.clone());
-    let whole = copies.iter().filter(|held| held.stored.intact).max_by_key(|held| age(held));
+fn newest<'a>(copies: Vec<Held<'a>>, ancestry: &Rc<Ancestry<'a>>) -> Choice<'a> {
+    // Of two of one moment, the one that builds on others is the younger one.
+    let age = |held: &Held<'_>| {
+        let manifest = &held.stored.manifest;
+        (manifest.started, ancestry.depth(manifest), manifest.id.clone())
+    };
+    let is_whole = |held: &&Held<'_>| ancestry.problem(held).is_none();
+    let whole = copies.iter().filter(is_whole).max_by_key(|held| age(held));
     let best = whole.or_else(|| copies.iter().max_by_key(|held| age(held)));
     let best = best.map(age).expect("an identity has a copy");
     let passed_over = copies.iter().filter(|held| age(held) > best).copied().collect();
     let mut held: Vec<_> = copies.into_iter().filter(|held| age(held) == best).collect();
     held.sort_by_key(|held| (!held.stored.intact, held.place.kind != "local"));
-    Choice { manifest: &held[0].stored.manifest, held, passed_over, ahead: Vec::new() }
+    let (manifest, ancestry) = (&held[0].stored.manifest, Rc::clone(ancestry));
+    Choice { manifest, held, passed_over, ahead: Vec::new(), ancestry }
 }
 
-impl Choice<'_> {
+impl<'a> Choice<'a> {
+    /// Returns what a copy builds on, the full copy first; nothing for one that stands alone.
+    ///
+    /// Errors: names what is missing.
+    pub fn above(&self, held: &Held<'a>) -> Result<Vec<Held<'a>>, Error> {
+        let above = self.ancestry.above(&held.stored.manifest, &held.place.fingerprint);
+        above
+            .map_err(|id| other(format!("it builds on {id}, of which no storage has a whole copy")))
+    }
+
     /// Tells what a person should know before relying on it.
     pub fn caveats(&self, now: Timestamp) -> Vec<String> {
         let target = crate::base::display(&self.manifest.target);
         let mut caveats = self.caveats_of_time(&target, now);
         for held in &self.passed_over {
             let (manifest, place) = (&held.stored.manifest, &held.place.name);
-            let problem = held.stored.problem.as_deref().unwrap_or("it is not whole");
+            let problem = self.ancestry.problem(held);
+            let problem = problem.unwrap_or_else(|| "it is not whole".to_owned());
             let (at, id) = (manifest.local_start(), &manifest.id);
             caveats.push(format!(
                 "{target}: the younger copy {id} of {at} on '{place}' is passed over: {problem}"

@@ -121,7 +121,7 @@ async fn bring(
         span.members.into_iter().map(|entry| (entry.path.clone(), entry)).collect();
     let digests = entries.values().map(|entry| (entry.path.clone(), entry.digest)).collect();
     let count = entries.len() as u64;
-    let expected = Some(Expected { entries, start: span.raw.start });
+    let expected = Some(Expected { entries, start: span.raw.start, stops: false });
     let options = UnpackOptions { expected, ..options(held, how) };
     let done = unpack_part(held, reader, span.raw, into, options).await?;
     if done.files + done.failed.count < count {
@@ -158,7 +158,7 @@ async fn bring_link(
     let digest = data.digest;
     let entries = HashMap::from([(data.path.clone(), data)]);
     let options = UnpackOptions {
-        expected: Some(Expected { entries, start: begin }),
+        expected: Some(Expected { entries, start: begin, stops: false }),
         rename: Some(link.path.clone()),
         members: Some(1),
         ..options(held, how)
@@ -180,7 +180,7 @@ fn options(held: &Held<'_>, how: &How) -> UnpackOptions {
 }
 
 /// Reads the frames that hold `raw` and unpacks what lies between its ends.
-async fn unpack_part(
+pub(crate) async fn unpack_part(
     held: &Held<'_>,
     reader: &IndexReader,
     raw: Range<u64>,
@@ -213,7 +213,7 @@ fn stored_end(manifest: &Manifest, reader: &IndexReader, raw_end: u64) -> u64 {
 }
 
 /// Compares the files that came back with the digests of the index.
-async fn check(
+pub(crate) async fn check(
     wanted: HashMap<Vec<u8>, Option<[u8; 16]>>,
     into: &Path,
     strip: Option<Vec<u8>>,

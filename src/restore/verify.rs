@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::base::{Cancel, chain};
 use crate::catalogue::Segment;
 use crate::plan::Verify;
+use crate::restore::ancestry::Ancestry;
 use crate::restore::apply::Checked;
 use crate::restore::holdings::Held;
 use crate::run::deliver::check;
@@ -38,7 +39,12 @@ pub struct Finding {
 /// Looks at one copy.
 ///
 /// Errors: none; what is wrong is in the finding.
-pub async fn verify(held: &Held<'_>, depth: Depth, cancel: &Cancel) -> Finding {
+pub async fn verify(
+    held: &Held<'_>,
+    ancestry: &Ancestry<'_>,
+    depth: Depth,
+    cancel: &Cancel,
+) -> Finding {
     let manifest = &held.stored.manifest;
     let problem = match depth {
         _ if cancel.is_cancelled() => Some("not looked at: interrupted".to_owned()),
@@ -46,6 +52,7 @@ pub async fn verify(held: &Held<'_>, depth: Depth, cancel: &Cancel) -> Finding {
             let known = held.stored.problem.clone();
             Some(known.unwrap_or_else(|| "its objects are not as the manifest says".into()))
         }
+        _ if lacks(held, ancestry).is_some() => lacks(held, ancestry),
         Depth::Quick => None,
         Depth::Full => full(held).await.err(),
     };
@@ -56,6 +63,21 @@ pub async fn verify(held: &Held<'_>, depth: Depth, cancel: &Cancel) -> Finding {
         target: crate::base::display(&manifest.target),
         key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
         problem,
+    }
+}
+
+/// Says what of the chain below an increment is missing on its own storage: with that one alone
+/// it could not be brought back.
+fn lacks(held: &Held<'_>, ancestry: &Ancestry<'_>) -> Option<String> {
+    let place = &held.place.fingerprint;
+    match ancestry.above(&held.stored.manifest, place) {
+        Err(id) => Some(format!("it builds on {id}, of which no storage has a whole copy")),
+        Ok(above) => {
+            let away = above.iter().find(|held| held.place.fingerprint != *place)?;
+            let id = &away.stored.manifest.id;
+            let other = &away.place.name;
+            Some(format!("it builds on {id}, which only '{other}' has: the next run copies it"))
+        }
     }
 }
 

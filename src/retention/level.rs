@@ -46,12 +46,16 @@ pub fn level_by_calendar(policy: &Policy, now: &Zoned) -> Option<Level> {
 pub fn is_shrunken(history: &[Copy], raw_bytes: u64, now: &Zoned) -> bool {
     let mut counted: Vec<&Copy> = history.iter().filter(|copy| copy.counts(now)).collect();
     counted.sort_by(|a, b| (b.started, &b.id).cmp(&(a.started, &a.id)));
-    let mut sizes: Vec<u128> =
-        counted.iter().take(COMPARED).map(|copy| u128::from(copy.raw_bytes)).collect();
+    is_less_than_half(counted.iter().map(|copy| copy.raw_bytes), raw_bytes)
+}
+
+/// Tells whether `bytes` is less than half the median of the first five of `sizes`.
+pub fn is_less_than_half(sizes: impl Iterator<Item = u64>, bytes: u64) -> bool {
+    let mut sizes: Vec<u128> = sizes.take(COMPARED).map(u128::from).collect();
     sizes.sort_unstable();
     let Some(last) = sizes.len().checked_sub(1) else { return false };
     let median_twice = sizes[last / 2] + sizes[last.div_ceil(2)];
-    u128::from(raw_bytes) * 4 < median_twice
+    u128::from(bytes) * 4 < median_twice
 }
 
 /// Returns the first day of the period of `level` that holds `day`; weeks begin on Sunday.

@@ -3,6 +3,10 @@
 //! `level` says what the next copy will be, `decide` which copies stay and which go, each with
 //! its reason. Nothing here reads a clock, a storage or a config.
 
+mod chain;
+mod chain_keep;
+#[cfg(test)]
+mod chain_tests;
 mod decide;
 mod level;
 mod words;
@@ -15,8 +19,10 @@ mod tables;
 use jiff::{SignedDuration, Timestamp, Zoned, civil};
 use serde::Serialize;
 
+pub use chain::{Choice, Fallback, Link, Scheme, parent, sound};
+pub use chain_keep::{ChainKeep, decide_chain, orphaned_chain};
 pub use decide::{Moment, Verdict, decide, orphaned};
-pub use level::{is_shrunken, level, level_by_calendar, level_by_memory};
+pub use level::{is_less_than_half, is_shrunken, level, level_by_calendar, level_by_memory};
 pub use words::{Keep, Why};
 
 use crate::base::{ArtefactId, Level};

@@ -40,6 +40,18 @@ pub enum Keep {
     Waits,
     /// `rotation: none`.
     RotationOff,
+    /// Of this month or one of the months before it.
+    Months(u32),
+    /// Of one of the newest chains.
+    Chain(u32),
+    /// Its chain has a copy that is younger than so many days.
+    ChainDays(u32),
+    /// Of the chain that grows now.
+    LivingChain,
+    /// A copy that stays builds on it.
+    Needed,
+    /// The job makes copies of another kind now.
+    OtherKind,
 }
 
 /// Why a copy goes.
@@ -60,6 +72,12 @@ pub enum Why {
     LevelOff(Level),
     /// No job of the config has such copies.
     NoIdentity,
+    /// Older than this month and so many before it, and nothing that stays builds on it.
+    OldMonth(u32),
+    /// All of its chain is too old.
+    OldChain,
+    /// The chain lives, but copies of its last level go after so many days.
+    OldLevel(u32),
 }
 
 impl fmt::Display for Keep {
@@ -92,6 +110,14 @@ impl fmt::Display for Keep {
             }
             Self::Waits => f.write_str("goes once a newer copy is stored"),
             Self::RotationOff => f.write_str("rotation: none"),
+            Self::Months(0) => f.write_str("of this month"),
+            Self::Months(n) => write!(f, "of this month or the {n} before it"),
+            Self::Chain(1) => f.write_str("of the newest chain"),
+            Self::Chain(n) => write!(f, "of one of the {n} newest chains"),
+            Self::ChainDays(days) => write!(f, "its chain is not older than {days} days"),
+            Self::LivingChain => f.write_str("of the chain that grows now"),
+            Self::OtherKind => f.write_str("the job makes copies of another kind now"),
+            Self::Needed => f.write_str("a copy that stays builds on it"),
         }
     }
 }
@@ -111,6 +137,10 @@ impl fmt::Display for Why {
             Self::NotLast(1) => f.write_str("not the newest copy"),
             Self::NotLast(last) => write!(f, "not one of the {last} newest copies"),
             Self::LevelOff(level) => write!(f, "{level} copies are not enabled any more"),
+            Self::OldMonth(0) => f.write_str("not of this month"),
+            Self::OldMonth(n) => write!(f, "older than this month and the {n} before it"),
+            Self::OldChain => f.write_str("its whole chain is too old"),
+            Self::OldLevel(days) => write!(f, "of the last level and older than {days} days"),
             Self::NoIdentity => f.write_str("no job of the config makes such copies any more"),
         }
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::archive::{IndexWriter, PackOptions, Packed, pack};
+use crate::archive::{Base, ChainOptions, IndexWriter, PackOptions, Packed, TreeSize, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
@@ -37,6 +37,8 @@ pub(crate) struct Facts {
     /// Of the stored bytes.
     pub(crate) sums: Sums,
     pub(crate) files: Option<u64>,
+    /// The whole tree, where this is one of a chain.
+    pub(crate) tree: Option<TreeSize>,
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
     pub(crate) index: Option<IndexWriter>,
@@ -53,6 +55,7 @@ impl Flow {
         id: &ArtefactId,
         expected_bytes: Option<u64>,
         marks: Vec<u64>,
+        chain: Option<ChainOptions>,
         run: &Run<'_>,
     ) -> Result<Self, BoxError> {
         let progress = progress_of(item, expected_bytes, run);
@@ -60,10 +63,12 @@ impl Flow {
             Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
                 own_copies_inside(&*tree, run)?;
-                let index = scratch(&run.scene.job.tmp_dir, id)?;
+                let parent =
+                    chain.as_ref().and_then(|chain| chain.base.as_ref()).map(Base::artefact);
+                let index = scratch(&run.scene.job.tmp_dir, id, parent)?;
                 let cancel = run.scene.env.cancel.clone();
                 let chunk_bytes = item.source.compression.codec.chunk_bytes();
-                let options = PackOptions { index, chunk_bytes, cancel, progress };
+                let options = PackOptions { index, chunk_bytes, cancel, progress, chain };
                 let (raw, packed) = pack(tree, options);
                 (raw, Made::Tree(packed))
             }
@@ -92,22 +97,27 @@ impl Flow {
     ///
     /// Errors: when any stage did not reach the end; the stream itself tells why.
     pub(crate) async fn facts(self) -> Result<Facts, stream::Error> {
-        let (files, warnings, index, dump) = match self.made {
+        let (files, tree, warnings, index, dump) = match self.made {
             Made::Tree(packed) => {
-                let packed = packed.get().await?;
-                (Some(packed.files), packed.warnings, Some(packed.index), DumpFacts::default())
+                let Packed { files, tree, warnings, index, .. } = packed.get().await?;
+                (Some(files), tree, warnings, Some(index), DumpFacts::default())
             }
-            Made::Dump(facts) => (None, Warnings::default(), None, facts.get().await?),
+            Made::Dump(facts) => (None, None, Warnings::default(), None, facts.get().await?),
         };
         let (blake3, sums) = (self.blake3.get().await?, self.sums.get().await?);
         let frames = self.frames.get().await?;
-        Ok(Facts { frames, blake3, sums, files, warnings, index, dump })
+        Ok(Facts { frames, blake3, sums, files, tree, warnings, index, dump })
     }
 }
 
 /// Makes the index in `tmp_dir`, which is made too where it is missing.
-fn scratch(tmp_dir: &Path, id: &ArtefactId) -> Result<IndexWriter, BoxError> {
-    make_tmp_dir(tmp_dir).and_then(|()| IndexWriter::create(tmp_dir, id)).map_err(|error| {
+fn scratch(
+    tmp_dir: &Path,
+    id: &ArtefactId,
+    parent: Option<&ArtefactId>,
+) -> Result<IndexWriter, BoxError> {
+    let create = |()| IndexWriter::create_above(tmp_dir, id, parent);
+    make_tmp_dir(tmp_dir).and_then(create).map_err(|error| {
         let tmp_dir = tmp_dir.display();
         format!("{tmp_dir}: no temporary file can be made there (see `tmp_dir`): {error}").into()
     })

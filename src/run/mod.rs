@@ -7,11 +7,14 @@
 pub(crate) mod deliver;
 mod fill;
 mod flow;
+mod increments;
 mod items;
 mod journal;
 mod leftovers;
+mod links;
 mod lock;
 mod memory;
+mod parent_index;
 mod preview;
 mod rotate;
 mod selection;
@@ -29,7 +32,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 pub use journal::{DeadJournal, Journal, Open, dead, peek};
 pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
-pub use rotate::{as_copy, remove};
+pub use rotate::{as_copy, as_link, remove};
 pub use sweep::{Stale, SweepPlace, SweepReport, foretell_dead, remove_stale, stale, sweep_dead};
 
 use crate::base::{Cancel, Clock, RunId, Watcher, chain};

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
-use crate::base::{Key, Level};
-use crate::plan::Job;
+use crate::base::{ArtefactId, Key, Level, Rank};
+use crate::plan::{Increments, Job};
 use crate::report::{JobReport, PlaceOutcome, PlaceReport};
-use crate::retention::{self, Copy, Moment};
+use crate::retention::{self, Copy, Link, Moment, Why};
+use crate::run::increments;
 use crate::run::items::{self, Item};
-use crate::run::rotate::as_copy;
+use crate::run::rotate::{as_copy, as_link};
 use crate::run::shelf::{Due, Shelf};
 use crate::run::{Env, Scene};
 
@@ -65,7 +66,10 @@ pub struct NewCopy {
     /// Its first object.
     pub key: Key,
     /// Its level.
-    pub level: Level,
+    pub level: Rank,
+    /// The copy that it builds on, by its first object there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub builds_on: Option<Key>,
 }
 
 /// Looks what a run of `job` would do now, taking for granted that everything goes well.
@@ -97,13 +101,89 @@ pub async fn preview(job: &Job, env: &Env) -> Preview {
 
 async fn target(item: &Item<'_>, shelves: &[Shelf<'_>], scene: &Scene<'_>) -> PreviewTarget {
     let mut places = Vec::new();
-    for shelf in shelves {
-        places.push(match shelf.prepare(item, scene).await {
-            Ok(due) => with_copy(due, scene),
-            Err(report) => without_copy(report, &shelf.place.location),
-        });
+    if let Some(how) = &scene.job.increments {
+        places = in_chains(item, shelves, how, scene).await;
+    } else {
+        for shelf in shelves {
+            places.push(match shelf.prepare(item, scene).await {
+                Ok(due) => match due.level {
+                    Rank::Whole(level) => with_copy(due, level, scene),
+                    Rank::Step(_) => continue,
+                },
+                Err(report) => without_copy(report, &shelf.place.location),
+            });
+        }
     }
     PreviewTarget { source: item.source.name.clone(), target: item.target.name.clone(), places }
+}
+
+/// What would happen to a target whose copies build on one another, nothing filled or read.
+async fn in_chains(
+    item: &Item<'_>,
+    shelves: &[Shelf<'_>],
+    how: &Increments,
+    scene: &Scene<'_>,
+) -> Vec<PreviewPlace> {
+    let (mut on, mut places) = (Vec::new(), Vec::new());
+    for shelf in shelves {
+        match shelf.look_for_chain(item, scene).await {
+            Ok(found) => on.push(found),
+            Err(report) => places.push(without_copy(report, &shelf.place.location)),
+        }
+    }
+    let scope = increments::scope_of(item);
+    let choices = increments::choose(&on, how, &scope, scene);
+    for (shelf, choice) in on.into_iter().zip(choices) {
+        let due = increments::due(shelf, &choice, &scope, scene);
+        places.push(of_chain(due, &choice, how, scene));
+    }
+    places
+}
+
+fn of_chain(
+    due: Due<'_>,
+    choice: &retention::Choice,
+    how: &Increments,
+    scene: &Scene<'_>,
+) -> PreviewPlace {
+    let mut links: Vec<Link> = due.stored.iter().filter_map(as_link).collect();
+    let made = ArtefactId::from_text("the new copy");
+    links.push(Link {
+        id: made.clone(),
+        parent: choice.parent.clone(),
+        step: choice.step,
+        started: scene.started.timestamp(),
+        day: scene.started.date(),
+        tree_bytes: 0,
+        scope: String::new(),
+        complete: true,
+        shrunken: false,
+        pinned: false,
+        intact: true,
+    });
+    let (keep, now) = (how.keep(due.place), &scene.started);
+    let verdict = retention::decide_chain(&links, how.scheme, &keep, now, Some(&made));
+    let parent = due.chain.as_ref().and_then(|chain| chain.parent.as_ref());
+    let builds_on = parent.map(|parent| parent.key.clone());
+    PreviewPlace {
+        place: due.place.name.clone(),
+        location: due.place.location.clone(),
+        copies: due.stored.len() + 1 - verdict.delete.len(),
+        removes: removals(&due, verdict.delete),
+        new: Some(NewCopy { key: due.key, level: due.level, builds_on }),
+        no_copy: None,
+        failed: false,
+        warnings: due.report.warnings,
+    }
+}
+
+/// Keys and reasons of what would go.
+fn removals(due: &Due<'_>, gone: Vec<(ArtefactId, Why)>) -> Vec<(String, String)> {
+    let key_of = |id| {
+        let held = due.stored.iter().find(|stored| stored.manifest.id == id);
+        held.map_or(id.to_string(), |stored| stored.manifest.segments[0].key.to_string())
+    };
+    gone.into_iter().map(|(id, why)| (key_of(id), why.to_string())).collect()
 }
 
 fn without_copy(report: PlaceReport, location: &str) -> PreviewPlace {
@@ -123,31 +203,22 @@ fn without_copy(report: PlaceReport, location: &str) -> PreviewPlace {
     }
 }
 
-fn with_copy(due: Due<'_>, scene: &Scene<'_>) -> PreviewPlace {
+fn with_copy(due: Due<'_>, level: Level, scene: &Scene<'_>) -> PreviewPlace {
     let mut copies: Vec<Copy> = due.stored.iter().filter_map(as_copy).collect();
     let policy = &due.place.policy;
-    let mut verdict =
-        retention::decide(&copies, policy, &scene.started, Moment::Before { level: due.level });
+    let mut verdict = retention::decide(&copies, policy, &scene.started, Moment::Before { level });
     copies.retain(|copy| verdict.delete.iter().all(|(id, _)| *id != copy.id));
-    let new = imagined(&copies, due.level, scene);
+    let new = imagined(&copies, level, scene);
     let made = new.id.clone();
     copies.push(new);
     let after = retention::decide(&copies, policy, &scene.started, Moment::After { made: &made });
     verdict.delete.extend(after.delete);
-    let key_of = |id| {
-        let held = due.stored.iter().find(|stored| stored.manifest.id == id);
-        held.map_or(id.to_string(), |stored| stored.manifest.segments[0].key.to_string())
-    };
     PreviewPlace {
         place: due.place.name.clone(),
         location: due.place.location.clone(),
         copies: due.stored.len() + 1 - verdict.delete.len(),
-        removes: verdict
-            .delete
-            .into_iter()
-            .map(|(id, why)| (key_of(id), why.to_string()))
-            .collect(),
-        new: Some(NewCopy { key: due.key, level: due.level }),
+        removes: removals(&due, verdict.delete),
+        new: Some(NewCopy { key: due.key, level: due.level, builds_on: None }),
         no_copy: None,
         failed: false,
         warnings: due.report.warnings.into_iter().chain(after.held).collect(),
@@ -158,7 +229,7 @@ fn with_copy(due: Due<'_>, scene: &Scene<'_>) -> PreviewPlace {
 fn imagined(copies: &[Copy], level: Level, scene: &Scene<'_>) -> Copy {
     let newest = copies.iter().max_by_key(|copy| copy.started);
     Copy {
-        id: crate::base::ArtefactId::from_text("the new copy"),
+        id: ArtefactId::from_text("the new copy"),
         level,
         started: scene.started.timestamp(),
         day: scene.started.date(),

@@ -1,8 +1,8 @@
 //! From what a storage holds to what retention decides about, and the deleting itself.
 
-use crate::base::Level;
+use crate::base::{Level, Step};
 use crate::catalogue::{Outcome, Stored};
-use crate::retention::Copy;
+use crate::retention::{Copy, Link};
 use crate::run::Journal;
 use crate::storages::{Error, Kind, Storage};
 
@@ -15,6 +15,25 @@ pub fn as_copy(stored: &Stored) -> Option<Copy> {
         started: manifest.started,
         day: manifest.local_start().date(),
         raw_bytes: manifest.raw_bytes,
+        complete: manifest.result == Outcome::Ok,
+        shrunken: manifest.shrunken,
+        pinned: manifest.pinned,
+        intact: stored.intact,
+    })
+}
+
+/// Returns what the rules of chains know of a stored copy; `None` for discrete ones.
+pub fn as_link(stored: &Stored) -> Option<Link> {
+    let manifest = &stored.manifest;
+    let tree = manifest.tree.as_ref()?;
+    Some(Link {
+        id: manifest.id.clone(),
+        parent: manifest.parent.as_ref().map(|parent| parent.id.clone()),
+        step: Step::from_word(&manifest.level)?,
+        started: manifest.started,
+        day: manifest.local_start().date(),
+        tree_bytes: tree.bytes,
+        scope: tree.scope.clone(),
         complete: manifest.result == Outcome::Ok,
         shrunken: manifest.shrunken,
         pinned: manifest.pinned,

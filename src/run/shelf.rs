@@ -4,12 +4,12 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::base::{Key, Level, chain};
-use crate::catalogue::{MARKER, Names, manifest_key};
+use crate::base::{Key, Level, Rank, chain};
+use crate::catalogue::{MARKER, Names, Parent, manifest_key};
 use crate::catalogue::{Stored, Survey, identity_matches, survey};
 use crate::plan::{Job, Place};
 use crate::report::{PlaceOutcome, PlaceReport};
-use crate::retention::{self, Copy, Rotation};
+use crate::retention::{self, Copy, Link, Rotation};
 use crate::run::items::Item;
 use crate::run::memory;
 use crate::run::{Env, Journal, Scene, as_copy, stale};
@@ -26,7 +26,7 @@ pub(crate) struct Shelf<'a> {
 /// A storage on which a copy of one target is due.
 pub(crate) struct Due<'a> {
     pub(crate) place: &'a Place,
-    pub(crate) level: Level,
+    pub(crate) level: Rank,
     /// The first object of the new artefact.
     pub(crate) key: Key,
     pub(crate) manifest_key: Key,
@@ -38,6 +38,26 @@ pub(crate) struct Due<'a> {
     pub(crate) before: Vec<Copy>,
     /// The guard that kept rotation from making room, in words.
     pub(crate) held: Option<String>,
+    /// Its place in a chain, if it is one of one.
+    pub(crate) chain: Option<DueInChain>,
+    pub(crate) report: PlaceReport,
+}
+
+/// What a copy that is due is in its chain.
+pub(crate) struct DueInChain {
+    /// What it builds on there; none for a full copy.
+    pub(crate) parent: Option<Parent>,
+    /// What there was of chains before the run.
+    pub(crate) before: Vec<Link>,
+    /// Path, excludes and encryption, hashed.
+    pub(crate) scope: String,
+}
+
+/// What a storage holds of one target of a job with chains.
+pub(crate) struct OnShelf<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) names: Names,
+    pub(crate) survey: Survey,
     pub(crate) report: PlaceReport,
 }
 
@@ -103,15 +123,44 @@ impl<'a> Shelf<'a> {
         let manifest_key = manifest_key(&key);
         Ok(Ok(Due {
             place,
-            level,
+            level: level.into(),
             key,
             manifest_key,
             stored: survey.copies,
             listed: true,
             before: copies,
             held: None,
+            chain: None,
             report,
         }))
+    }
+
+    /// Asks the storage what it holds of `item` for a job with chains.
+    ///
+    /// Errors: the finished report of a storage that takes no copy.
+    pub(crate) async fn look_for_chain(
+        &self,
+        item: &Item<'_>,
+        scene: &Scene<'_>,
+    ) -> std::result::Result<OnShelf<'a>, PlaceReport> {
+        let mut report = PlaceReport::of(&self.place.name);
+        let failed = |report: PlaceReport, why| Err(report.with(PlaceOutcome::Failed(why)));
+        if let Some(trouble) = &self.trouble {
+            return failed(report, trouble.clone());
+        }
+        let names = item.names(server_folder(self.place, scene.env));
+        match holdings(self.place, item, &names, scene).await {
+            Ok(Some(survey)) => {
+                report.note_troubles(&survey, scene);
+                Ok(OnShelf { place: self.place, names, survey, report })
+            }
+            Ok(None) => {
+                let why = "it does not let itself be listed, so nothing tells what an increment \
+                           builds on: give the right to list";
+                failed(report, why.to_owned())
+            }
+            Err(error) => failed(report, chain(&error)),
+        }
     }
 
     async fn look_unlisted(
@@ -136,13 +185,14 @@ impl<'a> Shelf<'a> {
         let manifest_key = manifest_key(&key);
         Ok(Ok(Due {
             place,
-            level,
+            level: level.into(),
             key,
             manifest_key,
             stored: Vec::new(),
             listed: false,
             before: Vec::new(),
             held: None,
+            chain: None,
             report,
         }))
     }
@@ -277,7 +327,7 @@ async fn mark(place: &Place, env: &Env, journal: &Journal) -> Result<()> {
 }
 
 impl PlaceReport {
-    fn of(place: &str) -> Self {
+    pub(crate) fn of(place: &str) -> Self {
         Self {
             place: place.to_owned(),
             outcome: PlaceOutcome::Skipped(String::new()),

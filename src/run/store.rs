@@ -7,18 +7,18 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tracing::info;
 
-use crate::archive::IndexFile;
-use crate::base::{ArtefactId, BoxError, MIB, chain};
-use crate::catalogue::{FORMAT, FrameSummary, Manifest, Outcome};
+use crate::archive::{ChainOptions, IndexFile};
+use crate::base::{ArtefactId, BoxError, MIB, Rank, chain};
+use crate::catalogue::{FORMAT, FrameSummary, Manifest, Outcome, TreeFacts};
 use crate::plan::Require;
 use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
-use crate::retention::{self, Moment};
+use crate::retention::{self, Moment, Why};
 use crate::run::deliver::{Failure, Pieces, put_segments, seal, segment_bytes, take_back};
 use crate::run::flow::{Facts, Flow, make_tmp_dir};
 use crate::run::items::Item;
 use crate::run::rotate::{self, as_copy};
 use crate::run::shelf::{Due, Shelf};
-use crate::run::{Run, fill, memory};
+use crate::run::{Run, fill, increments, memory};
 use crate::storages::Kind;
 use crate::stream::{ByteStream, Sums, spool, stoppable, tee};
 
@@ -30,6 +30,35 @@ pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>])
         target: item.target.name.clone(),
         ..TargetReport::default()
     };
+    let groups = match &run.scene.job.increments {
+        None => Vec::from_iter(whole_copies(run, item, shelves, &mut report).await),
+        Some(how) => increments::groups(run, item, shelves, how, &mut report).await,
+    };
+    for group in groups {
+        if let Err(error) = store_due(run, item, group, &mut report).await {
+            report.errors.push(error);
+        }
+    }
+    forgive(run.scene.job.require, &mut report);
+    run.scene.env.watcher.ended(&format!("{}: {}", run.scene.job.name, report.target));
+    report.took = begun.elapsed();
+    report
+}
+
+/// Storages that get the same artefact.
+pub(crate) struct Group<'a> {
+    pub(crate) id: ArtefactId,
+    pub(crate) due: Vec<Due<'a>>,
+    pub(crate) chain: Option<ChainOptions>,
+}
+
+/// All storages on which a copy is due that stands alone: one group, or none.
+async fn whole_copies<'a>(
+    run: &Run<'_>,
+    item: &Item<'_>,
+    shelves: &[Shelf<'a>],
+    report: &mut TargetReport,
+) -> Option<Group<'a>> {
     let mut due = Vec::new();
     for prepared in join_all(shelves.iter().map(|shelf| shelf.prepare(item, &run.scene))).await {
         match prepared {
@@ -37,15 +66,8 @@ pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>])
             Err(place) => report.places.push(place),
         }
     }
-    if !due.is_empty()
-        && let Err(error) = store_due(run, item, due, &mut report).await
-    {
-        report.errors.push(error);
-    }
-    forgive(run.scene.job.require, &mut report);
-    run.scene.env.watcher.ended(&format!("{}: {}", run.scene.job.name, report.target));
-    report.took = begun.elapsed();
-    report
+    let id = ArtefactId::new(&run.id, item.number);
+    (!due.is_empty()).then_some(Group { id, due, chain: None })
 }
 
 /// With `require: any`, a storage that failed while another holds the copy is a warning.
@@ -66,13 +88,13 @@ fn forgive(require: Require, report: &mut TargetReport) {
 async fn store_due(
     run: &Run<'_>,
     item: &Item<'_>,
-    due: Vec<Due<'_>>,
+    group: Group<'_>,
     report: &mut TargetReport,
 ) -> Result<(), String> {
-    let id = ArtefactId::new(&run.id, item.number);
+    let Group { id, due, chain: of_chain } = group;
     let opened = async {
         let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
-        let mut flow = Flow::open(item, &id, expected_bytes(&due), marks, run).await?;
+        let mut flow = Flow::open(item, &id, expected_bytes(&due), marks, of_chain, run).await?;
         let depth = TEE_BYTES / item.source.compression.codec.chunk_bytes();
         let streams = hand_out(flow.take_stream(), (due.len(), depth), run)?;
         Ok::<_, BoxError>((flow, streams))
@@ -88,9 +110,10 @@ async fn store_due(
     let sealed = join_all(places).await;
     match artefact.await {
         Ok(artefact) => {
-            report.raw_bytes = Some(artefact.manifest.raw_bytes);
-            report.files = artefact.manifest.files;
-            report.warnings = artefact.manifest.warnings.clone();
+            let Manifest { raw_bytes, files, warnings, .. } = &artefact.manifest;
+            report.raw_bytes = Some(report.raw_bytes.unwrap_or(0) + raw_bytes);
+            report.files = report.files.max(*files);
+            report.warnings = warnings.clone();
             finish(run, sealed, &artefact, report).await;
             Ok(())
         }
@@ -231,8 +254,9 @@ async fn deliver(due: &mut Due<'_>, stream: ByteStream, run: &Run<'_>) -> Result
     if let Some(frame) = stream.next().await? {
         stream.unread(frame);
     }
-    let moment = Moment::Before { level: due.level };
-    rotate_now(due, moment, run).await;
+    if let Rank::Whole(level) = due.level {
+        rotate_now(due, Moment::Before { level }, run).await;
+    }
     put_segments(due, stream, run).await
 }
 
@@ -263,6 +287,11 @@ impl Artefact {
             finished: run.scene.env.clock.now().timestamp(),
             utc_offset_secs: run.scene.started.offset().seconds(),
             files: facts.files,
+            tree: facts.tree.map(|tree| TreeFacts {
+                files: tree.files,
+                bytes: tree.bytes,
+                scope: String::new(),
+            }),
             raw_bytes: facts.frames.raw_bytes,
             stored_bytes: facts.frames.stored_bytes,
             compression: item.source.compression,
@@ -343,12 +372,15 @@ pub(crate) async fn seal_pieces(
         }
     };
     let mut manifest = Box::new(Manifest {
-        level: due.level.folder().into(),
+        level: due.level.to_string(),
         policy: serde_json::to_value(due.place.policy).unwrap_or_default(),
         shrunken: retention::is_shrunken(&due.before, raw_bytes, &run.scene.started),
         segments,
         ..artefact.manifest.clone()
     });
+    if let Some(chain) = &due.chain {
+        increments::complete(&mut manifest, chain, due.place, run);
+    }
     seal(due, &mut manifest, artefact.index.as_ref(), run).await?;
     Ok(manifest)
 }
@@ -365,6 +397,9 @@ fn stored_of(due: &Due<'_>, manifest: &Manifest) -> Stored {
 
 /// Removes what the new copy pushes out, and remembers it where listing is refused.
 async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
+    if due.chain.is_some() {
+        return increments::rotate(run, due, manifest).await;
+    }
     if manifest.shrunken {
         let size = manifest.raw_bytes;
         let (key, held) =
@@ -374,10 +409,10 @@ async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
              {held} is rotated; look at it, then `pin` an older copy or let the next runs confirm it"
         ));
     }
-    if !due.listed {
+    if let (false, Rank::Whole(level)) = (due.listed, due.level) {
         let (folder, day) = (due.key.folder().to_owned(), run.scene.started.date());
         let folder = format!("{}/", folder.rsplit_once('/').map_or("", |(folder, _)| folder));
-        let kept = memory::remember(&run.scene.env.state_dir, due.place, &folder, due.level, day);
+        let kept = memory::remember(&run.scene.env.state_dir, due.place, &folder, level, day);
         if let Err(error) = kept {
             due.report.warnings.push(format!("cannot remember the level of this copy: {error}"));
         }
@@ -398,7 +433,12 @@ async fn rotate_now(due: &mut Due<'_>, moment: Moment<'_>, run: &Run<'_>) {
         Moment::Before { .. } => due.held = verdict.held,
         _ => due.report.warnings.extend(verdict.held),
     }
-    for (id, why) in verdict.delete {
+    remove(due, verdict.delete, run).await;
+}
+
+/// Removes copies in their order, and tells.
+pub(crate) async fn remove(due: &mut Due<'_>, gone: Vec<(ArtefactId, Why)>, run: &Run<'_>) {
+    for (id, why) in gone {
         let Some(at) = due.stored.iter().position(|stored| stored.manifest.id == id) else {
             continue;
         };
@@ -408,7 +448,13 @@ async fn rotate_now(due: &mut Due<'_>, moment: Moment<'_>, run: &Run<'_>) {
             rotate::remove(&*place.storage, &gone, &run.journal, &place.fingerprint, &place.name);
         match removed.await {
             Ok(()) => due.report.removed.push(format!("{}: {why}", gone.manifest.segments[0].key)),
-            Err(error) => due.report.errors.push(format!("rotation: {}", chain(&error))),
+            Err(error) => {
+                due.report.errors.push(format!("rotation: {}", chain(&error)));
+                if due.chain.is_some() {
+                    // What comes next may be what this one builds on.
+                    return;
+                }
+            }
         }
     }
 }

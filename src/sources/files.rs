@@ -1,4 +1,5 @@
-//! `desc_files`: each match of each glob is a target, packed whole.
+//! `desc_files` and `inc_files`: each match of each glob is a target, packed whole or as an
+//! increment.
 //!
 //! Excludes mean what they meant in 2.x: globs, joined to each target when they are relative,
 //! where `*` does not match `/` and `**` does; what matches goes with all below it.
@@ -86,6 +87,8 @@ pub struct Files {
     name: Option<String>,
     globs: Arc<[String]>,
     excludes: Arc<Excludes>,
+    /// The excludes as written.
+    scope: Vec<String>,
 }
 
 /// A target that is read.
@@ -101,12 +104,13 @@ impl Files {
     ///
     /// Errors: an exclude that cannot be understood.
     pub fn new(name: Option<&str>, globs: Vec<String>, excludes: &[String]) -> Result<Self> {
+        let scope = excludes.to_vec();
         let excludes = Excludes::new(excludes).map_err(|bad| {
             let problem = format!("is not a usable exclude: {}", bad.why);
             failure(Kind::Other, &bad.glob, &problem, None)
         })?;
         let (globs, excludes) = (globs.into(), Arc::new(excludes));
-        Ok(Self { name: name.map(str::to_owned), globs, excludes })
+        Ok(Self { name: name.map(str::to_owned), globs, excludes, scope })
     }
 }
 
@@ -121,6 +125,10 @@ impl Source for Files {
             problem: "looking for targets broke off".to_owned(),
             source: Some(error.into()),
         })
+    }
+
+    fn scope(&self) -> Vec<String> {
+        self.scope.clone()
     }
 
     async fn open(&self, target: &Target) -> Result<Payload> {

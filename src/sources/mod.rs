@@ -31,18 +31,22 @@ use tool::Tool;
 pub enum Config {
     /// Files and folders, whole.
     DescFiles(files::Config),
+    /// Files and folders, what changed.
+    IncFiles(files::Config),
 }
 
 impl Config {
     /// The types that are built, with their other spellings and the group they run in; one whose
     /// keys stand on the job itself, without `sources`, is `.on_job()`.
-    pub const KINDS: &'static [Plugin] =
-        &[Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema)];
+    pub const KINDS: &'static [Plugin] = &[
+        Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema),
+        Plugin::source("inc_files", &[], Group::Files, files::Config::json_schema).in_chains(),
+    ];
 
     /// Returns what the type says of itself.
     pub fn section(&self) -> &dyn Section {
         match self {
-            Self::DescFiles(files) => files,
+            Self::DescFiles(files) | Self::IncFiles(files) => files,
         }
     }
 }
@@ -93,6 +97,11 @@ pub trait Source: Send + Sync {
     /// Errors: only when nothing at all can be said; a single bad target is in
     /// [`Found::failed`].
     async fn targets(&self) -> Result<Found>;
+    /// Returns what decides about a target's content beside its name: an increment builds only on
+    /// a copy for which this was the same.
+    fn scope(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Starts to read `target`; its path may lie inside a snapshot.
     async fn open(&self, target: &Target) -> Result<Payload>;
     /// Called once after the last target was read or given up, also when the run was interrupted:

@@ -2,6 +2,7 @@
 
 mod damage;
 mod disks;
+mod increments;
 mod jobs;
 mod keep;
 mod killed;

@@ -81,6 +81,7 @@ fn entry(number: u64) -> Entry {
         artefact: None,
         offset: number * 27_136,
         data_offset: None,
+        fresh: false,
     }
 }
 
@@ -240,7 +241,7 @@ async fn only_what_is_meant_is_unpacked_and_must_be_what_its_line_says() {
             change(&mut entry);
             (entry.path.clone(), entry)
         });
-        options.expected = Some(Expected { entries: changed.collect(), start });
+        options.expected = Some(Expected { entries: changed.collect(), start, stops: false });
         unpack(done.tar.as_slice(), &bed.path(out), &options)
     };
     assert_eq!(try_with("out", 0, &|_| {}).unwrap().files, 2);

@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use nxs_backup::archive::{
-    IndexFile, IndexWriter, PackOptions, Packed, UnpackError, UnpackOptions, Unpacked, pack, unpack,
+    ChainOptions, IndexFile, IndexWriter, PackOptions, Packed, UnpackError, UnpackOptions,
+    Unpacked, pack, unpack,
 };
 use nxs_backup::base::{ArtefactId, Cancel, Warnings, chain};
 use nxs_backup::stream::{ByteStream, Codec, Frames, Pending, Tree};
@@ -52,16 +53,37 @@ impl Plain {
 
     /// Begins to pack the tree.
     pub(crate) fn begin(self) -> (ByteStream, Pending<Packed>) {
+        self.begin_with(&id(), None)
+    }
+
+    fn begin_with(
+        self,
+        id: &ArtefactId,
+        chain: Option<ChainOptions>,
+    ) -> (ByteStream, Pending<Packed>) {
         let scratch = tempfile::tempdir().unwrap();
-        let index = IndexWriter::create(scratch.path(), &id()).unwrap();
+        let index = IndexWriter::create(scratch.path(), id).unwrap();
         let (cancel, progress) = (Cancel::default(), Arc::new(|_| {}));
         let chunk_bytes = Codec::None.chunk_bytes();
-        pack(Box::new(self), PackOptions { index, chunk_bytes, cancel, progress })
+        let options = PackOptions { index, chunk_bytes, cancel, progress, chain };
+        pack(Box::new(self), options)
     }
 
     /// Packs the tree; `look` sees each chunk before the next one is asked for.
     pub(crate) fn try_pack(self, look: &mut dyn FnMut(&[u8])) -> Result<Done, String> {
-        let (mut stream, packed) = self.begin();
+        Self::finish(self.begin(), look)
+    }
+
+    /// Packs the tree as one of a chain.
+    pub(crate) fn pack_in_chain(self, options: ChainOptions) -> Done {
+        let id = options.artefact.clone();
+        Self::finish(self.begin_with(&id, Some(options)), &mut |_| {}).unwrap()
+    }
+
+    fn finish(
+        (mut stream, packed): (ByteStream, Pending<Packed>),
+        look: &mut dyn FnMut(&[u8]),
+    ) -> Result<Done, String> {
         let mut tar = Vec::new();
         while let Some(chunk) = stream.blocking_next().map_err(|error| chain(&error))? {
             look(&chunk);

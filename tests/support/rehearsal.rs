@@ -9,11 +9,13 @@ use bytes::Bytes;
 use jiff::Zoned;
 use nxs_backup::base::{Cancel, FixedClock, Silent};
 use nxs_backup::catalogue::{Manifest, survey};
-use nxs_backup::plan::{Entry, Group, Job, JobSource, Main, Place, Plan, Require, Verify};
+use nxs_backup::plan::{
+    Entry, Group, Increments, Job, JobSource, Main, Place, Plan, Require, Verify,
+};
 use nxs_backup::report::{PlaceOutcome, Report};
 use nxs_backup::retention::{Policy, Rotation};
 use nxs_backup::run::{Env, Selection, start};
-use nxs_backup::sources::{Back, Error, Found, Kind, Result, Source, Target};
+use nxs_backup::sources::{Back, Error, Files, Found, Kind, Result, Source, Target};
 use nxs_backup::storages::Memory;
 use nxs_backup::storages::layers::Flaky;
 use nxs_backup::stream::{ByteStream, Codec, Dump, DumpFacts, Payload};
@@ -112,6 +114,10 @@ pub(crate) struct Rehearsal {
     /// Where temporary files go; by default a folder of the stage.
     pub(crate) tmp_dir: Option<PathBuf>,
     pub(crate) codec: Codec,
+    /// A folder that is read instead of what the script says, and what is left out of it.
+    pub(crate) tree: Option<(PathBuf, Vec<String>)>,
+    /// How copies build on one another.
+    pub(crate) increments: Option<Increments>,
     pub(crate) server: String,
     /// The job's name and the names that it had before.
     pub(crate) job: (String, Vec<String>),
@@ -144,6 +150,8 @@ impl Rehearsal {
             spool: false,
             tmp_dir: None,
             codec: Codec::Zstd,
+            tree: None,
+            increments: None,
             server: "web1".into(),
             job: ("dump".into(), Vec::new()),
             cancel: Cancel::default(),
@@ -183,7 +191,7 @@ impl Rehearsal {
             name: None,
             folder: None,
             tools: Vec::new(),
-            source: Box::new(Scripted(self.script.clone())),
+            source: self.source(),
             compression: self.codec.by_default(),
         };
         let job = Job {
@@ -195,6 +203,7 @@ impl Rehearsal {
             sources: vec![source],
             places: self.stores.iter().map(place).collect(),
             verify: self.verify,
+            increments: self.increments,
             split: self.split,
             spool: self.spool,
             require: self.require,
@@ -214,6 +223,22 @@ impl Rehearsal {
             notes: Vec::new(),
         };
         Plan { main, jobs: vec![Entry::Job(Box::new(job))], secret_env: Default::default() }
+    }
+
+    fn source(&self) -> Box<dyn Source> {
+        match &self.tree {
+            None => Box::new(Scripted(self.script.clone())),
+            Some((path, excludes)) => {
+                let globs = vec![path.to_str().unwrap().to_owned()];
+                Box::new(Files::new(None, globs, excludes).unwrap())
+            }
+        }
+    }
+
+    /// Sets the clock to a moment, such as `2026-11-18T03:00:00[UTC]`.
+    pub(crate) fn at(&self, moment: &str) -> &Self {
+        self.clock.set(moment.parse().unwrap());
+        self
     }
 
     /// What the run gets from outside.

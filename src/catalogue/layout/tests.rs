@@ -93,12 +93,40 @@ fn every_made_name_is_recognised_with_all_that_it_says() {
             ] {
                 let parsed = parse(key).unwrap_or_else(|| panic!("{key} is not recognised"));
                 let found = (parsed.level, parsed.stamp, parsed.again, parsed.piece);
-                assert_eq!(found, (Level::Weekly, stamp(), again, piece), "{key}");
+                assert_eq!(found, (Level::Weekly.into(), stamp(), again, piece), "{key}");
                 assert_eq!(parsed.artefact, first);
                 assert_eq!(parsed.folder, names.folder());
                 assert_eq!(parsed.base.as_bytes(), names.base);
             }
         }
+    }
+}
+
+#[test]
+fn names_of_increments_are_recognised_too() {
+    use crate::base::Step;
+    let cases = [
+        (Step::Year, "/2026/year/"),
+        (Step::Month, "/2026/month_11/monthly/"),
+        (Step::Decade, "/2026/month_11/daily/day_"),
+        (Step::Day, "/2026/month_11/daily/day_"),
+        (Step::Level(0), "/chain_2026-01-02_03-04-05/L0_"),
+        (Step::Level(12), "/chain_2026-01-02_03-04-05/L12_"),
+    ];
+    let names = Names { base: b"a_L2_b".to_vec(), ..names() };
+    let chain = civil::date(2026, 1, 2).at(3, 4, 5, 0);
+    for (step, within) in cases {
+        let first = names.step_key(step, chain, stamp(), 2);
+        assert!(first.as_str().contains(within), "{first}");
+        let parsed = parse(&manifest_key(&first)).unwrap_or_else(|| panic!("{first}"));
+        let step = if step == Step::Decade { Step::Day } else { step };
+        assert_eq!((parsed.level, parsed.again), (step.into(), 2));
+        assert_eq!((parsed.folder, parsed.stamp), (names.folder(), stamp()));
+        assert_eq!((parsed.base.as_bytes(), parsed.artefact), (&*names.base, first));
+    }
+    for (day, folder) in [(1, "day_01"), (10, "day_01"), (11, "day_11"), (31, "day_21")] {
+        let stamp = civil::date(2026, 1, day).at(0, 0, 0, 0);
+        assert!(names.step_key(Step::Day, chain, stamp, 1).as_str().contains(folder));
     }
 }
 
@@ -114,6 +142,11 @@ fn foreign_names_are_not_taken_for_ours() {
         "site1/daily/site1_2026-11-01_02-30-05-x.tar",
         "site1/daily/site1_2026-11-01_02-30-05-1.tar",
         "site1/daily/2026-11-01_02-30-05.tar",
+        "site1/2026/year/site1_2026-01-01_02-30.tar.gz",
+        "site1/2026/month_11/daily/day_11/site1_2026-11-11_02-30.tar",
+        "site1/2026/month_11/daily/day_12/site1_2026-11-11_02-30-05.tar",
+        "site1/year/site1_2026-01-01_02-30-05.tar",
+        "site1/chain_x/L0_site1_2026-01-01_02-30-05.tar",
         "site1/daily/notes.txt",
         ".nxs-backup.json",
     ] {

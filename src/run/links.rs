@@ -1,0 +1,173 @@
+//! Links of a chain that a storage lacks, because it was away or lost them: copied from another
+//! before the next increment is made, so that all storages go on together.
+
+use std::collections::BTreeMap;
+
+use tracing::info;
+
+use crate::base::{ArtefactId, BoxError, Rank, Step, chain};
+use crate::catalogue::{Manifest, Parent, Stored, joined, manifest_key};
+use crate::plan::{Increments, Place};
+use crate::report::PlaceReport;
+use crate::retention::{self, Link};
+use crate::run::deliver::{Failure, put_segments, seal, take_back};
+use crate::run::increments::links_of;
+use crate::run::shelf::{Due, OnShelf};
+use crate::run::{Run, parent_index, rotate};
+use crate::stream::{sha256, stoppable};
+
+/// Gives each storage that has a part of the present chain the links that others have.
+///
+/// A storage that has nothing of it gets a full copy anyway. What cannot be copied is a warning:
+/// that storage then goes on from what it has.
+pub(crate) async fn fill(run: &Run<'_>, how: &Increments, scope: &str, on: &mut [OnShelf<'_>]) {
+    let wanted = wanted(run, how, scope, on);
+    for at in 0..on.len() {
+        let has_some = wanted.iter().any(|(id, _)| on[at].copy(id).is_some());
+        for (id, from) in &wanted {
+            if !has_some || on[at].copy(id).is_some() {
+                continue;
+            }
+            let source = on[*from].copy(id).map(|stored| (on[*from].place, stored.clone()));
+            let Some((place, stored)) = source else { continue };
+            let name = place.name.clone();
+            info!("'{}' lacks {id}; copying it from '{name}'", on[at].place.name);
+            match copy(run, &mut on[at], place, &stored).await {
+                Ok(()) => {
+                    let what = format!("it lacked {id}, which was copied from '{name}'");
+                    on[at].report.warnings.push(what);
+                }
+                Err(failure) => {
+                    let why = chain(&failure);
+                    let what = format!("it lacks {id}, and copying it from '{name}' failed: {why}");
+                    on[at].report.warnings.push(what);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Names what the next copy would build on if every storage held everything, the full copy
+/// first, and who has it.
+fn wanted(
+    run: &Run<'_>,
+    how: &Increments,
+    scope: &str,
+    on: &[OnShelf<'_>],
+) -> Vec<(ArtefactId, usize)> {
+    let mut all: BTreeMap<ArtefactId, (Link, usize)> = BTreeMap::new();
+    for (at, shelf) in on.iter().enumerate() {
+        for link in links_of(&shelf.survey).into_iter().filter(|link| link.intact) {
+            all.entry(link.id.clone()).or_insert((link, at));
+        }
+    }
+    let links: Vec<Link> = all.values().map(|(link, _)| link.clone()).collect();
+    let mut next = retention::parent(&links, how.scheme, scope, &run.scene.started).parent;
+    let mut wanted = Vec::new();
+    while let Some((link, at)) = next.as_ref().and_then(|id| all.get(id)) {
+        wanted.push((link.id.clone(), *at));
+        next = link.parent.clone();
+    }
+    wanted.reverse();
+    wanted
+}
+
+/// Copies one artefact with its index and makes a manifest for it there.
+async fn copy(
+    run: &Run<'_>,
+    shelf: &mut OnShelf<'_>,
+    from: &Place,
+    stored: &Stored,
+) -> Result<(), Failure> {
+    let manifest = &stored.manifest;
+    let local = |what, why: String| Failure::Local { what, source: BoxError::from(why) };
+    let parent = match &manifest.parent {
+        None => None,
+        Some(parent) => {
+            let here = shelf.copy(&parent.id);
+            let missing = || local("it builds on what is missing", parent.id.to_string());
+            let key = here.ok_or_else(missing)?.manifest.segments[0].key.clone();
+            Some(Parent { id: parent.id.clone(), key })
+        }
+    };
+    let fetched = parent_index::download(&*from.storage, manifest, run).await;
+    let index = fetched.map_err(|why| local("its index cannot be copied", why))?;
+    let due = due_for(shelf, manifest);
+    let stream = stoppable(joined(&from.storage, &manifest.segments), &run.scene.env.cancel);
+    let (stream, digest) = sha256(stream);
+    let pieces = put_segments(&due, stream, run).await?;
+    let keys = pieces.keys();
+    let checked = async {
+        let found = digest.get().await?;
+        if found != manifest.sha256 {
+            let found = format!("other bytes on '{}': sha256 {found}", from.name);
+            return Err(Failure::Check { key: due.key.clone(), found });
+        }
+        pieces.into_segments(&manifest.sha256).await
+    };
+    let segments = match checked.await {
+        Ok(segments) => segments,
+        Err(failure) => {
+            take_back(&due, keys, run).await;
+            return Err(failure);
+        }
+    };
+    let mut copied = Manifest { segments, parent, index: None, ..manifest.clone() };
+    seal(&due, &mut copied, Some(&index), run).await?;
+    let manifest_key = due.manifest_key;
+    let twins = shelf.survey.copies.iter().filter(|twin| twin.manifest.id == copied.id);
+    let twins: Vec<Stored> = twins.cloned().collect();
+    shelf.survey.copies.push(Stored {
+        manifest: copied,
+        manifest_key,
+        intact: true,
+        problem: None,
+    });
+    for twin in twins {
+        remove_broken(run, shelf, &twin).await;
+    }
+    Ok(())
+}
+
+/// Removes the remains of a copy that stands whole beside it now.
+async fn remove_broken(run: &Run<'_>, shelf: &mut OnShelf<'_>, twin: &Stored) {
+    let place = shelf.place;
+    let (journal, fingerprint) = (&run.journal, &place.fingerprint);
+    let removed = rotate::remove(&*place.storage, twin, journal, fingerprint, &place.name).await;
+    match removed {
+        Ok(()) => {
+            shelf.survey.copies.retain(|stored| stored.manifest_key != twin.manifest_key);
+            shelf.report.removed.push(format!("{}: a whole copy replaces it", twin.manifest_key));
+        }
+        Err(error) => {
+            let what = format!("the broken {} stays: {}", twin.manifest_key, chain(&error));
+            shelf.report.warnings.push(what);
+        }
+    }
+}
+
+/// Names a link as if it had been stored in time.
+fn due_for<'a>(shelf: &OnShelf<'a>, manifest: &Manifest) -> Due<'a> {
+    let step = Step::from_word(&manifest.level).unwrap_or(Step::Day);
+    let stamp = manifest.local_start();
+    let mut root = manifest;
+    while let Some(above) = root.parent.as_ref().and_then(|parent| shelf.copy(&parent.id)) {
+        root = &above.manifest;
+    }
+    let chain = root.local_start();
+    let (names, survey) = (&shelf.names, &shelf.survey);
+    let key = survey.first_free(|again| names.step_key(step, chain, stamp, again));
+    Due {
+        place: shelf.place,
+        level: Rank::Step(step),
+        manifest_key: manifest_key(&key),
+        key,
+        stored: Vec::new(),
+        listed: true,
+        before: Vec::new(),
+        held: None,
+        chain: None,
+        report: PlaceReport::of(&shelf.place.name),
+    }
+}

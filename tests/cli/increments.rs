@@ -1,0 +1,200 @@
+//! `inc_files`: chains as an operator sees them, from `plan` to a restore with tar alone.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::cli::id_of;
+use crate::support::bed::Bed;
+use crate::support::tree;
+use crate::support::world::{open_to_all, powerless, sh};
+
+fn config(keys: &str) -> String {
+    format!(
+        "main: {{server_name: web1, state_dir: $DIR/state, log_file: $DIR/log/nxs.log}}\n\
+         jobs:\n- {{job: site, type: inc_files, compress: zstd, {keys} \
+         sources: [{{target: ['$DIR/www']}}], \
+         storages: [{{storage: local, name: store, backup_dir: $DIR/store}}]}}\n"
+    )
+}
+
+fn site(keys: &str) -> Bed {
+    let files = [("a/one", "one"), ("a/two", "two"), ("gone/x", "x"), ("top", "top")];
+    Bed::new().config(&config(keys)).tree("www", &files)
+}
+
+/// Runs on four days, each with its change.
+fn four_days(bed: &mut Bed) {
+    let days: [(&str, &str); 4] = [
+        ("2026-11-01", "true"),
+        ("2026-11-02", "echo new > www/a/new; rm -r www/gone"),
+        ("2026-11-11", "rm www/top; mkdir www/top; echo in > www/top/in; ln -s a www/link"),
+        ("2026-11-12", "echo changed >> www/a/one; mv www/a/two www/a/three"),
+    ];
+    for (day, change) in days {
+        sh(bed, change);
+        bed.now(&format!("{day}T03:00:00+00:00[UTC]"));
+        bed.run(["start"]).stdout("");
+        sh(bed, &format!("mkdir -p seen; cp -a www seen/{day}"));
+    }
+}
+
+/// Where the tree lies below a folder of the bed that it was restored to.
+fn www(bed: &Bed, to: &str) -> std::path::PathBuf {
+    bed.path(to).join(bed.path("www").strip_prefix("/").unwrap())
+}
+
+#[test]
+fn a_chain_is_planned_made_listed_and_verified() {
+    let mut bed = site("");
+    bed.now("2026-11-01T03:00:00+00:00[UTC]");
+    bed.run(["plan"]).stdout_has("year copy www/2026/year/www_2026-11-01_03-00-00.tar.zst");
+    four_days(&mut bed);
+    bed.run(["plan"])
+        .stdout_has("day copy www/2026/month_11/daily/day_11/www_2026-11-12_03-00-00-2.tar.zst")
+        .stdout_has("builds on www/2026/month_11/daily/day_11/www_2026-11-11_03-00-00.tar.zst");
+    let listed = bed.run(["list"]);
+    for branch in [" year ", " └ day ", " └ decade ", "   └ day "] {
+        assert!(listed.out().contains(branch), "{branch:?}\n{}", listed.out());
+    }
+    drop(listed.code());
+    bed.run(["verify", "--full"]).stdout("4 copies looked at, 4 whole, 0 not\n");
+    bed.run(["show", &id_of(&bed, "www")]).stdout_has("builds on").stdout_has("tree ");
+    bed.run(["prune", "--dry-run"]).stdout_has("of this month or the 11 before it");
+}
+
+#[test]
+fn every_day_comes_back_by_our_restore_and_by_tar_alone() {
+    let mut bed = site("");
+    four_days(&mut bed);
+    for day in ["2026-11-01", "2026-11-02", "2026-11-11", "2026-11-12"] {
+        let wanted = tree::read(&bed.path(&format!("seen/{day}")));
+        let (ours, by_tar) = (format!("ours-{day}"), format!("tar-{day}"));
+        let to = bed.path(&ours);
+        bed.run(["restore", "site", "--at", day, "--to", to.to_str().unwrap()]).noisy();
+        tree::assert_same(&wanted, &tree::read(&www(&bed, &ours)));
+        let to = bed.path(&by_tar);
+        let args = ["restore", "site", "--at", day, "--explain", "--to", to.to_str().unwrap()];
+        let raw = bed.command(args).output().unwrap();
+        sh(&bed, std::str::from_utf8(&raw.stdout).unwrap());
+        tree::assert_same(&wanted, &tree::read(&www(&bed, &by_tar)));
+    }
+}
+
+#[test]
+fn one_file_is_found_and_comes_from_the_copy_that_holds_it() {
+    let mut bed = site("incremental: {max_level: 7},");
+    four_days(&mut bed);
+    bed.run(["find", "**/a/*"]).stdout_has("a/three").stdout_has("a/new");
+    let raw = bed.command(["find", "--json", "**/a/new"]).output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&raw.stdout).unwrap();
+    let files = found["files"].as_array().unwrap();
+    assert_eq!(files.len(), 3);
+    assert!(files[0]["held_by"].as_str().unwrap() != files[0]["id"].as_str().unwrap());
+    let to = bed.path("out");
+    let path = bed.path("www/a");
+    let args = ["restore", "site", "--path", path.to_str().unwrap(), "--to", to.to_str().unwrap()];
+    bed.run(args).noisy();
+    let stored = to.join(path.strip_prefix("/").unwrap());
+    tree::assert_same(&tree::read(&path), &tree::read(&stored));
+    let by_tar = bed.path("by-tar");
+    let args = [
+        "restore",
+        "site",
+        "--path",
+        path.to_str().unwrap(),
+        "--explain",
+        "--to",
+        by_tar.to_str().unwrap(),
+    ];
+    let raw = bed.command(args).output().unwrap();
+    sh(&bed, std::str::from_utf8(&raw.stdout).unwrap());
+    let stored = by_tar.join(path.strip_prefix("/").unwrap());
+    assert_eq!(fs::read_to_string(stored.join("one")).unwrap(), "onechanged\n");
+    assert_eq!(fs::read_to_string(stored.join("three")).unwrap(), "two");
+}
+
+#[test]
+fn an_increment_is_no_single_stream() {
+    let mut bed = site("");
+    four_days(&mut bed);
+    bed.run(["restore", "site", "--to", "-"]).exit(1).stderr_has("restore it into a folder");
+}
+
+#[test]
+fn a_link_that_is_gone_is_told_and_the_older_copies_still_come_back() {
+    let mut bed = site("incremental: {max_level: 7},");
+    four_days(&mut bed);
+    sh(&bed, "rm store/www/chain_*/L2_*.tar.zst");
+    bed.run(["verify"]).exit(3).noisy().stdout_has("builds on").stdout_has("is missing");
+    let to = bed.path("out");
+    bed.run(["restore", "site", "--to", to.to_str().unwrap()])
+        .stderr_has("passed over")
+        .stderr_has("of which no whole copy is left");
+    tree::assert_same(&tree::read(&bed.path("seen/2026-11-02")), &tree::read(&www(&bed, "out")));
+    bed.now("2026-11-13T03:00:00+00:00[UTC]");
+    bed.run(["start"]).noisy();
+    let to = bed.path("healed");
+    bed.run(["restore", "site", "--to", to.to_str().unwrap()]).noisy();
+    tree::assert_same(&tree::read(&bed.path("www")), &tree::read(&www(&bed, "healed")));
+}
+
+#[test]
+fn a_folder_that_becomes_unreadable_loses_nothing() {
+    let mut bed = site("");
+    open_to_all(&bed, &["www", "www/a", "www/gone"]);
+    for folder in ["state", "store", "log"] {
+        fs::create_dir_all(bed.path(folder)).unwrap();
+    }
+    open_to_all(&bed, &["www", "www/a", "www/gone", "state", "store", "log", "tmp"]);
+    let run = |bed: &Bed| bed.finish(powerless(bed, ["start", "-q"])).noisy().code();
+    bed.now("2026-11-01T03:00:00+00:00[UTC]");
+    assert_eq!(run(&bed), Some(0));
+    fs::set_permissions(bed.path("www/gone"), fs::Permissions::from_mode(0)).unwrap();
+    fs::write(bed.path("www/top"), "changed").unwrap();
+    bed.now("2026-11-02T03:00:00+00:00[UTC]");
+    assert_eq!(run(&bed), Some(3), "a partial copy");
+    fs::set_permissions(bed.path("www/gone"), fs::Permissions::from_mode(0o755)).unwrap();
+    let to = bed.path("out");
+    bed.run(["restore", "site", "--strip", "--to", to.to_str().unwrap()]).noisy();
+    assert_eq!(fs::read_to_string(to.join("gone/x")).unwrap(), "x");
+    assert_eq!(fs::read_to_string(to.join("top")).unwrap(), "changed");
+    bed.now("2026-11-03T03:00:00+00:00[UTC]");
+    assert_eq!(run(&bed), Some(0));
+}
+
+#[test]
+fn force_read_is_an_option_of_start() {
+    let mut bed = site("");
+    for day in ["2026-11-01", "2026-11-02"] {
+        bed.now(&format!("{day}T03:00:00+00:00[UTC]"));
+        bed.run(["start", "--force-read"]).stdout("");
+    }
+    assert_eq!(bed.files("store/www").len(), 6);
+}
+
+#[test]
+fn words_of_increments_have_their_places_told() {
+    let cases = [
+        ("incremental: {max_level: 7, always_level: 2},", "not both"),
+        ("incremental: {restart_days: 7},", "need `max_level` or `always_level`"),
+        ("incremental: weekly,", "no way to build increments"),
+        ("incremental: {max_level: 7, levels: 2},", "unknown field `levels`"),
+        ("incremental: {max_level: 99},", "a level is at most 98"),
+        ("keep_chains: some,", "keep_chains"),
+    ];
+    for (keys, said) in cases {
+        let bed = site(keys);
+        let ran = bed.run(["check"]).exit(2).noisy();
+        let all = format!("{}{}", ran.out(), ran.err());
+        assert!(all.contains(said) && all.contains("nxs-backup.conf:3:"), "{keys}\n{all}");
+    }
+    let plain = config("incremental: calendar,").replace("inc_files", "desc_files");
+    let bed = Bed::new().config(&plain).tree("www", &[("x", "x")]);
+    let ran = bed.run(["check"]).exit(2).noisy();
+    let all = format!("{}{}", ran.out(), ran.err());
+    assert!(all.contains("copies of `desc_files` stand alone"), "{all}");
+    let bed = site("keep_chains: 3,");
+    let ran = bed.run(["check"]).noisy();
+    let all = format!("{}{}", ran.out(), ran.err());
+    assert!(all.contains("no effect with this `incremental`"), "{all}");
+}
