@@ -48,6 +48,8 @@ needs=(
     # Servers that sources are tested against, and their tools.
     # mysql
     # postgresql
+    psql:postgresql
+    pg_ctlcluster:postgresql
     # mongodb, redis, sqlite
     # external, command
     # What has no command is known by a file.

@@ -233,6 +233,8 @@ pub enum Kind {
     Denied,
     /// A tool failed, is missing or is too old.
     Tool,
+    /// A load failed, and what was there before is there as it was.
+    Untouched,
     /// Anything else.
     Other,
 }
