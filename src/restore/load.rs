@@ -72,9 +72,8 @@ fn not_loaded(into: &str, rescued: Option<&Path>, error: &Error) -> Error {
     if source.is_some_and(|error| error.kind == sources::Kind::Untouched) {
         return other(format!("nothing was loaded, and nothing was changed: {why}"));
     }
-    let kept = rescued.map_or(String::new(), |path| {
-        format!("; what was there before is in {}", path.display())
-    });
+    let kept = rescued
+        .map_or(String::new(), |path| format!("; what was there before is in {}", path.display()));
     other(format!("{into} is not whole now and must not be trusted{kept}: {why}"))
 }
 

@@ -172,7 +172,7 @@ impl Source for Databases {
     async fn open(&self, target: &Target) -> Result<Payload> {
         let version = self.server.version().await?;
         let dump = match target.ext == GLOBALS_EXT {
-            true => self.dump_globals(target, &version).await?,
+            true => self.dump_globals(&version).await?,
             false => self.dump_database(target, &version).await?,
         };
         Ok(Payload::Dump(dump))

@@ -132,7 +132,7 @@ impl Source for Cluster {
         let program = programs::fitting(&self.server, "pg_basebackup", &version).await?;
         let dump = match self.needs_copy().await? {
             true => self.copy_first(target, &program, &version).await?,
-            false => self.stream(target, &program, &version)?,
+            false => self.stream(&program, &version)?,
         };
         Ok(Payload::Dump(dump))
     }
@@ -152,8 +152,8 @@ impl Cluster {
         Ok(several || self.config.wal == Wal::Stream)
     }
 
-    fn stream(&self, target: &Target, program: &Program, version: &Version) -> Result<Dump> {
-        let (call, folder) = self.call(target, program, Path::new("-"), "fetch")?;
+    fn stream(&self, program: &Program, version: &Version) -> Result<Dump> {
+        let (call, folder) = self.call(program, Path::new("-"), "fetch")?;
         let facts = facts(program, version);
         call.dump(move |last| {
             let _until_its_end = folder;
@@ -165,12 +165,11 @@ impl Cluster {
     /// Prepares pg_basebackup; the folder holds its password.
     fn call(
         &self,
-        target: &Target,
         program: &Program,
         to: &Path,
         wal: &str,
     ) -> Result<(Call, Option<PrivateFolder>)> {
-        let (call, folder) = self.server.call(&program.path, &target.name)?;
+        let (call, folder) = self.server.call(&program.path, &self.server.subject)?;
         let checkpoint = match self.config.checkpoint {
             Checkpoint::Fast => "fast",
             Checkpoint::Spread => "spread",

@@ -89,9 +89,7 @@ impl Connect {
         Some(match self.place()? {
             Place::Network(host) if host.contains(':') => format!("[{host}]:{port}"),
             Place::Network(host) => format!("{host}:{port}"),
-            Place::Folder(folder) => {
-                folder.join(format!("{SOCKET}{port}")).display().to_string()
-            }
+            Place::Folder(folder) => folder.join(format!("{SOCKET}{port}")).display().to_string(),
         })
     }
 
@@ -139,7 +137,10 @@ impl Connect {
                 blame("socket", "`socket` and `db_host` are both set: one of them must go");
             }
             (Some(host), None) if host.contains(odd) || host.trim().is_empty() => {
-                blame("db_host", "`db_host` must be the name or address of the server alone, or the folder of its socket");
+                blame(
+                    "db_host",
+                    "`db_host` must be the name or address of the server alone, or the folder of its socket",
+                );
             }
             (None, Some(socket)) if !socket.is_absolute() => {
                 blame("socket", "`socket` must be an absolute path");
@@ -185,7 +186,8 @@ impl Connect {
             self.ssl_mode,
             Some(SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull)
         );
-        let by_socket = matches!(self.place(), Some(Place::Folder(folder)) if folder != Path::new(PENDING));
+        let by_socket =
+            matches!(self.place(), Some(Place::Folder(folder)) if folder != Path::new(PENDING));
         if demanded && by_socket {
             let message = "`ssl_mode` demands TLS, which is never spoken over a socket";
             wrong.push(Wrong::new("connect.ssl_mode", message));
@@ -201,9 +203,8 @@ impl Connect {
 
     fn place(&self) -> Option<Place> {
         if let Some(socket) = &self.socket {
-            let is_socket = socket
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(SOCKET));
+            let is_socket =
+                socket.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SOCKET));
             let folder = if is_socket { socket.parent()? } else { socket };
             return Some(Place::Folder(folder.to_owned()));
         }

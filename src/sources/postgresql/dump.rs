@@ -17,7 +17,7 @@ impl Databases {
     pub(super) async fn dump_database(&self, target: &Target, version: &Version) -> Result<Dump> {
         let database = database_of(&target.name);
         let pg_dump = programs::fitting(&self.server, "pg_dump", version).await?;
-        let (call, folder) = self.server.call(&pg_dump.path, &target.name)?;
+        let (call, folder) = self.server.call(&pg_dump.path, &self.server.subject)?;
         let format = Format::of(&target.ext);
         let mut call = call.arg("--no-password").args(self.lock_wait());
         if format == Format::Custom {
@@ -45,7 +45,7 @@ impl Databases {
             let _until_its_end = folder;
             Ok(facts)
         })?;
-        Ok(read_through(dump, self.reads_all(&pg_restore, &target.name)))
+        Ok(read_through(dump, self.reads_all(&pg_restore, &self.server.subject)))
     }
 
     /// Prepares pg_restore to read an archive to its end and write nothing.

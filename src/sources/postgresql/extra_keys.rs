@@ -159,8 +159,23 @@ mod tests {
     #[test]
     fn what_would_change_the_database_or_the_place_is_refused() {
         for text in [
-            "-C", "--crea", "-f x", "--fil=x", "-d x", "--dbname x", "-Fd", "-Ft", "--format=dir",
-            "-j 4", "--jobs=4", "-h x", "-Upostgres", "other", "-Ox other", "-V", "--pass",
+            "-C",
+            "--crea",
+            "-f x",
+            "--fil=x",
+            "-d x",
+            "--dbname x",
+            "-Fd",
+            "-Ft",
+            "--format=dir",
+            "-j 4",
+            "--jobs=4",
+            "-h x",
+            "-Upostgres",
+            "other",
+            "-Ox other",
+            "-V",
+            "--pass",
         ] {
             assert!(read(&Words::text(text)).is_err(), "{text}");
         }

@@ -4,14 +4,14 @@ use crate::sources::postgresql::dump::facts;
 use crate::sources::postgresql::server::Version;
 use crate::sources::postgresql::{Databases, GLOBALS, programs};
 use crate::sources::tool::ends_with_mark;
-use crate::sources::{Error, Kind, Result, Target};
+use crate::sources::{Error, Kind, Result};
 use crate::stream::{ByteStream, Dump};
 
 impl Databases {
     /// Starts pg_dumpall for what belongs to no database.
-    pub(super) async fn dump_globals(&self, target: &Target, version: &Version) -> Result<Dump> {
+    pub(super) async fn dump_globals(&self, version: &Version) -> Result<Dump> {
         let pg_dumpall = programs::fitting(&self.server, "pg_dumpall", version).await?;
-        let (call, folder) = self.server.call(&pg_dumpall.path, &target.name)?;
+        let (call, folder) = self.server.call(&pg_dumpall.path, &self.server.subject)?;
         let call = call.args(["--globals-only", "--no-password"]).args(self.lock_wait());
         let call = call.arg("--database").arg(self.server.connect.db_name());
         let hidden = (!self.may_read_passwords().await?).then_some("--no-role-passwords");

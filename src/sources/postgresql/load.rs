@@ -130,7 +130,8 @@ impl Databases {
     /// Puts `new` in the place of `into`, which becomes `old`: both or neither.
     async fn swap(&self, into: &str, new: &str, old: &str) -> Result<()> {
         let both = format!("{}; {}", rename(into, old), rename(new, into));
-        let sessions = format!("from pg_catalog.pg_stat_activity where datname = {}", literal(into));
+        let sessions =
+            format!("from pg_catalog.pg_stat_activity where datname = {}", literal(into));
         let count = format!("select to_json(count(*)) {sessions}");
         let end = format!("select pg_catalog.pg_terminate_backend(pid) {sessions}");
         let mut tries = 1;

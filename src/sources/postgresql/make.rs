@@ -156,18 +156,18 @@ mod tests {
             "create database \"new\" template template0 encoding 'UTF8' lc_collate 'de_DE.UTF-8' \
              lc_ctype 'C.UTF-8' owner \"app\""
         );
-        let icu = Properties {
-            provider: Some("i".to_owned()),
-            locale: Some("de".to_owned()),
-            ..utf8()
-        };
+        let icu =
+            Properties { provider: Some("i".to_owned()), locale: Some("de".to_owned()), ..utf8() };
         assert!(create("new", "", Some(&icu)).contains("locale_provider 'icu' icu_locale 'de'"));
     }
 
     #[test]
     fn a_locale_goes_only_with_its_encoding() {
         let sql = create("new", "SET client_encoding = 'LATIN1';", Some(&utf8()));
-        assert_eq!(sql, "create database \"new\" template template0 encoding 'LATIN1' owner \"app\"");
+        assert_eq!(
+            sql,
+            "create database \"new\" template template0 encoding 'LATIN1' owner \"app\""
+        );
     }
 
     #[test]

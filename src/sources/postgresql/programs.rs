@@ -106,9 +106,10 @@ fn everywhere(name: &str) -> Vec<PathBuf> {
         let mut folders: Vec<(u32, PathBuf)> =
             folders.map(|folder| (number(&folder), folder.join(name))).collect();
         folders.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
-        let there = folders.into_iter().map(|(_, path)| path).filter(|path| {
-            path.to_str().and_then(on_path).is_some()
-        });
+        let there = folders
+            .into_iter()
+            .map(|(_, path)| path)
+            .filter(|path| path.to_str().and_then(on_path).is_some());
         found.extend(there);
     }
     found.sort_by_key(|path| is_wrapper(path));

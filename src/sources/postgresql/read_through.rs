@@ -44,11 +44,7 @@ async fn both(source: ByteStream, reader: Call, out: &Feeder) -> Result<(), stre
 }
 
 /// Hands every chunk to both; once the copy is not wanted any more the verdict says why.
-async fn pass(
-    mut source: ByteStream,
-    copy: Feeder,
-    out: &Feeder,
-) -> Result<(), stream::Error> {
+async fn pass(mut source: ByteStream, copy: Feeder, out: &Feeder) -> Result<(), stream::Error> {
     loop {
         match source.next().await {
             Ok(Some(chunk)) => {
@@ -102,7 +98,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_reader_cannot_read_breaks() {
-        for script in ["cat > /dev/null; echo 'no archive' >&2; exit 1", "echo 'no archive' >&2; exit 1"] {
+        for script in
+            ["cat > /dev/null; echo 'no archive' >&2; exit 1", "echo 'no archive' >&2; exit 1"]
+        {
             let error = chain(&through(script).await.unwrap_err());
             assert!(error.contains("no archive"), "{error}");
         }

@@ -31,7 +31,7 @@ impl Cluster {
             source: Some(error.into()),
         })?;
         let into = copy.path().join("copy");
-        let (call, folder) = self.call(target, program, &into, "stream")?;
+        let (call, folder) = self.call(program, &into, "stream")?;
         // It tells nothing but errors, and the answer to a long silence is its end.
         let copied = call.dump(move |_| {
             let _until_its_end = folder;
@@ -74,7 +74,9 @@ fn parts(copy: &Path) -> std::result::Result<Vec<String>, BoxError> {
         let end = end_of(&copy.join(part))?;
         let is_whole = match part == MANIFEST {
             true => String::from_utf8_lossy(&end).contains(END_MARK),
-            false => part.ends_with(".tar") && end.len() == TAR_END && end.iter().all(|byte| *byte == 0),
+            false => {
+                part.ends_with(".tar") && end.len() == TAR_END && end.iter().all(|byte| *byte == 0)
+            }
         };
         if !is_whole {
             return Err(format!("{part} is not whole").into());

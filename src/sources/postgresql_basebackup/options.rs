@@ -43,9 +43,9 @@ enum Judged {
 fn judge(one: &Given) -> Judged {
     let Some(option) = one.option else { return Judged::Goes(one.written.clone()) };
     match (option.long, one.value.as_deref()) {
-        ("pgdata", Some("-")) | ("format", Some("t" | "tar")) | ("wal-method", Some("f" | "fetch")) => {
-            Judged::IsOurs(None)
-        }
+        ("pgdata", Some("-"))
+        | ("format", Some("t" | "tar"))
+        | ("wal-method", Some("f" | "fetch")) => Judged::IsOurs(None),
         ("pgdata", _) => Judged::Wrong("the copy goes to the storages"),
         ("format", _) => Judged::Wrong("the copy is a tar"),
         ("wal-method", Some("s" | "stream")) => Judged::Wrong("say `wal: stream`"),
@@ -118,8 +118,24 @@ mod tests {
     #[test]
     fn what_would_spoil_the_copy_or_send_it_elsewhere_is_refused() {
         for text in [
-            "-D /x", "--pgdata=/x", "-Fp", "-X none", "-Xs", "-t server:/x", "--tar=x", "-z", "-Z 5",
-            "--no-man", "-h x", "-d x", "-C", "-S s", "--waldir=/x", "-T a=b", "x", "-V",
+            "-D /x",
+            "--pgdata=/x",
+            "-Fp",
+            "-X none",
+            "-Xs",
+            "-t server:/x",
+            "--tar=x",
+            "-z",
+            "-Z 5",
+            "--no-man",
+            "-h x",
+            "-d x",
+            "-C",
+            "-S s",
+            "--waldir=/x",
+            "-T a=b",
+            "x",
+            "-V",
         ] {
             assert!(read(&Words::text(text)).is_err(), "{text}");
         }

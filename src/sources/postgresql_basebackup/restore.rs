@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -32,6 +32,7 @@ impl Preparer for Cluster {
         } else {
             fs::rename(&laid.inbox, &laid.data).map_err(|error| failed(&laid.data, error))?;
         }
+        own_like_its_files(&laid).map_err(|error| failed(&laid.data, error))?;
         let is_whole = laid.data.join("PG_VERSION").is_file();
         let major = fs::read_to_string(laid.data.join("PG_VERSION")).unwrap_or_default();
         let (true, Ok(major)) = (is_whole, major.trim().parse()) else {
@@ -76,8 +77,7 @@ impl Cluster {
             call.output(LONGEST).await?;
             fs::remove_file(&part).map_err(|error| failed(&part, error))?;
         }
-        fs::remove_dir(&laid.inbox).map_err(|error| failed(&laid.inbox, error))?;
-        own_like(&laid.tablespaces, &laid.data).map_err(|error| failed(&laid.tablespaces, error))
+        fs::remove_dir(&laid.inbox).map_err(|error| failed(&laid.inbox, error))
     }
 
     /// Checks every file against the server's manifest, where pg_verifybackup is installed.
@@ -135,19 +135,22 @@ fn make(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Gives the folders of tablespaces to whom the data belong: the tar has only what is in them.
-fn own_like(folder: &Path, data: &Path) -> io::Result<()> {
-    if !folder.exists() || !rustix::process::geteuid().is_root() {
+/// Gives the folders that we made to whom the files belong: a tar has only what is in them.
+fn own_like_its_files(laid: &Laid) -> io::Result<()> {
+    let version = laid.data.join("PG_VERSION");
+    if !version.is_file() || !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    use std::os::unix::fs::{MetadataExt, chown};
-    let owner = fs::metadata(data.join("PG_VERSION"))?;
-    let (uid, gid) = (Some(owner.uid()), Some(owner.gid()));
-    for name in names(folder)? {
-        chown(folder.join(name), uid, gid)?;
+    let owner = fs::metadata(version)?;
+    let own = |path: &Path| chown(path, Some(owner.uid()), Some(owner.gid()));
+    own(&laid.data)?;
+    if laid.tablespaces.exists() {
+        for name in names(&laid.tablespaces)? {
+            own(&laid.tablespaces.join(name))?;
+        }
+        own(&laid.tablespaces)?;
     }
-    chown(folder, uid, gid)?;
-    chown(data, uid, gid)
+    Ok(())
 }
 
 fn names(folder: &Path) -> io::Result<Vec<String>> {

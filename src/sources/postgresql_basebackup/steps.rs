@@ -49,8 +49,13 @@ pub(super) fn steps(ready: &Ready<'_>) -> Vec<String> {
             space.oid
         ));
     }
+    let folder = data.parent().unwrap_or(data).display().to_string();
     lines.extend([
-        format!("it needs PostgreSQL {major}, and its user must own it: chown -R postgres: {at}"),
+        format!(
+            "it needs PostgreSQL {major}, and its user must own it and be let in: chown -R \
+             postgres: {}",
+            shell_words::quote(&folder)
+        ),
         format!(
             "if {at}/postgresql.conf is missing (Debian keeps it in /etc/postgresql/{major}/main), \
              copy it there, with pg_hba.conf and pg_ident.conf"

@@ -158,7 +158,10 @@ mod tests {
         ];
         for words in all {
             let wrong = read(words).unwrap_err();
-            assert!(wrong.len() == 1 && wrong[0].contains("cannot be given"), "{words:?} {wrong:?}");
+            assert!(
+                wrong.len() == 1 && wrong[0].contains("cannot be given"),
+                "{words:?} {wrong:?}"
+            );
         }
     }
 

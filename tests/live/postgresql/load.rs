@@ -6,17 +6,25 @@ use crate::support::server::Server;
 use crate::support::world::sh;
 
 fn shop(server: &Server, name: &str) {
-    database(server, name, "create table t as select i, md5(i::text) from generate_series(1, 500) i");
+    database(
+        server,
+        name,
+        "create table t as select i, md5(i::text) from generate_series(1, 500) i",
+    );
 }
 
 #[test]
 fn a_database_is_replaced_only_by_a_whole_load_and_after_it_was_dumped_to_a_file() {
     let server = server();
     shop(server, "load_shop");
-    sql(server, "postgres", "create role load_app login; alter database load_shop owner to load_app; \
+    sql(
+        server,
+        "postgres",
+        "create role load_app login; alter database load_shop owner to load_app; \
         alter database load_shop set work_mem to '5MB'; alter database load_shop set search_path to \
         public, \"$user\"; grant temporary on database load_shop to svcplain; comment on database \
-        load_shop is 'it''s ours'");
+        load_shop is 'it''s ours'",
+    );
     let rights = "select pg_get_userbyid(datdba), datacl, shobj_description(d.oid, 'pg_database'), \
         (select setconfig from pg_db_role_setting where setdatabase = d.oid) from pg_database d \
         where datname = 'load_shop'";
@@ -27,8 +35,14 @@ fn a_database_is_replaced_only_by_a_whole_load_and_after_it_was_dumped_to_a_file
     sql(server, "load_shop", "delete from t where i > 10; create table log_1 as select 1 as later");
     let changed = fingerprint(server, "load_shop");
     // Somebody is in it.
-    let mut idle = psql(server, 0, "load_shop").args(["-c", "select pg_sleep(60)"]).spawn().unwrap();
-    while sql(server, "postgres", "select count(*) from pg_stat_activity where datname = 'load_shop'") == "0" {}
+    let mut idle =
+        psql(server, 0, "load_shop").args(["-c", "select pg_sleep(60)"]).spawn().unwrap();
+    while sql(
+        server,
+        "postgres",
+        "select count(*) from pg_stat_activity where datname = 'load_shop'",
+    ) == "0"
+    {}
     let ran = bed.run(["restore", "--into", "load_shop"]).noisy();
     assert!(ran.out().contains("what was there before is in"), "{}", ran.out());
     assert!(ran.err().contains("1 sessions are ended"), "{}", ran.err());
@@ -40,7 +54,13 @@ fn a_database_is_replaced_only_by_a_whole_load_and_after_it_was_dumped_to_a_file
     assert_eq!(rescued.len(), 1, "{rescued:?}");
     sql(server, "postgres", "create database load_rescued template template0");
     let at = format!("-U postgres -h {} -p {}", server.path("sock").display(), server.port(0));
-    sh(&bed, &format!("zstd -dc state/before-restore/{} | psql -Xq -v ON_ERROR_STOP=1 -o /dev/null {at} load_rescued", rescued[0]));
+    sh(
+        &bed,
+        &format!(
+            "zstd -dc state/before-restore/{} | psql -Xq -v ON_ERROR_STOP=1 -o /dev/null {at} load_rescued",
+            rescued[0]
+        ),
+    );
     assert_eq!(fingerprint(server, "load_rescued"), changed);
     let left = "select count(*) from pg_database where datname like 'nxs\\_%'";
     assert_eq!(sql(server, "postgres", left), "0");
@@ -50,15 +70,19 @@ fn a_database_is_replaced_only_by_a_whole_load_and_after_it_was_dumped_to_a_file
 fn another_name_on_another_server_leaves_the_original_alone() {
     let server = server();
     shop(server, "load_from");
-    let text = config(server, &format!("{}\n    target: [load_from]", crate::live::postgresql::TCP));
-    let other = text.split("- job: pg\n").nth(1).unwrap().replace(
-        "connect: {db_host: 127.0.0.1",
-        "connect: {db_host: localhost",
-    );
-    let bed = Bed::new().config(&format!("{text}- job: other\n{}", other.replace("$DIR/store", "$DIR/store2")));
+    let text =
+        config(server, &format!("{}\n    target: [load_from]", crate::live::postgresql::TCP));
+    let other = text
+        .split("- job: pg\n")
+        .nth(1)
+        .unwrap()
+        .replace("connect: {db_host: 127.0.0.1", "connect: {db_host: localhost");
+    let bed = Bed::new()
+        .config(&format!("{text}- job: other\n{}", other.replace("$DIR/store", "$DIR/store2")));
     bed.run(["start", "pg"]);
     let before = fingerprint(server, "load_from");
-    bed.run(["-n", "restore", "pg", "--into", "load_to", "--connect", "other"]).stdout_has("would load");
+    bed.run(["-n", "restore", "pg", "--into", "load_to", "--connect", "other"])
+        .stdout_has("would load");
     let there = "select count(*) from pg_database where datname = 'load_to'";
     assert_eq!(sql(server, "postgres", there), "0");
     bed.run(["restore", "pg", "--into", "load_to", "--connect", "other"]).stdout_has("localhost:");
@@ -70,7 +94,11 @@ fn another_name_on_another_server_leaves_the_original_alone() {
 fn a_missing_role_is_named_and_the_globals_bring_it_back() {
     let server = server();
     shop(server, "load_roles");
-    sql(server, "load_roles", "create role load_gone login password 'x' valid until '2030-01-01'; alter table t owner to load_gone");
+    sql(
+        server,
+        "load_roles",
+        "create role load_gone login password 'x' valid until '2030-01-01'; alter table t owner to load_gone",
+    );
     let bed = bed(server, "target: [load_roles]\n    globals: yes");
     bed.run(["start"]);
     let before = fingerprint(server, "load_roles");
@@ -82,7 +110,14 @@ fn a_missing_role_is_named_and_the_globals_bring_it_back() {
     let ran = bed.run(load).exit(1).stderr_has("role \"load_gone\" does not exist");
     assert!(ran.err().contains("restore --target globals --into globals"), "{}", ran.err());
     assert!(ran.err().contains("nothing was changed"), "{}", ran.err());
-    assert_eq!(sql(server, "postgres", "select count(*) from pg_database where datname ~ '^load_roles|^nxs_'"), "0");
+    assert_eq!(
+        sql(
+            server,
+            "postgres",
+            "select count(*) from pg_database where datname ~ '^load_roles|^nxs_'"
+        ),
+        "0"
+    );
     bed.run(["restore", "--target", "globals", "--into", "x"]).exit(1).stderr_has("--into globals");
     bed.run(["restore", "--target", "globals", "--into", "globals"]);
     assert_eq!(sql(server, "postgres", role), had);
@@ -96,7 +131,9 @@ fn a_dump_that_would_switch_to_another_database_is_refused_and_nothing_changes()
     shop(server, "load_switch");
     let bed = bed(server, "target: [load_switch]");
     let real = "/usr/lib/postgresql/*/bin/pg_dump";
-    let stub = format!("case $1 in --version) exec {real} --version;; esac\necho '\\connect postgres'; {real} \"$@\"");
+    let stub = format!(
+        "case $1 in --version) exec {real} --version;; esac\necho '\\connect postgres'; {real} \"$@\""
+    );
     let bed = bed.stub("pg_dump", &stub);
     bed.run(["start"]);
     let before = fingerprint(server, "load_switch");
@@ -119,7 +156,8 @@ fn a_load_that_fails_leaves_what_was_there() {
         exec /usr/lib/postgresql/*/bin/psql \"$@\"";
     let bed = bed.stub("psql", stub);
     let ran = bed.run(["restore", "--into", "load_fails"]).exit(1);
-    ran.stderr_has("nothing was loaded, and nothing was changed").stderr_has("server closed the connection");
+    ran.stderr_has("nothing was loaded, and nothing was changed")
+        .stderr_has("server closed the connection");
     assert_eq!(fingerprint(server, "load_fails"), before);
     let left = "select count(*) from pg_database where datname like 'nxs\\_%'";
     assert_eq!(sql(server, "postgres", left), "0");

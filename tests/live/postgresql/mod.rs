@@ -51,7 +51,7 @@ pub(super) fn config(server: &Server, source: &str) -> String {
     let source = source.replace("$PORT", &server.port(0).to_string());
     let source = source.replace("$SVC", server.path("").to_str().unwrap().trim_end_matches('/'));
     format!(
-        "main: {{server_name: web1, state_dir: $DIR/state}}\njobs:\n- job: pg\n  type: postgresql\n  \
+        "main: {{server_name: web1, state_dir: $DIR/state, log_file: $DIR/nxs.log}}\njobs:\n- job: pg\n  type: postgresql\n  \
          compress: zstd\n  tmp_dir: $DIR/tmp\n  sources:\n  - {source}\n  storages:\n  - {{storage: \
          local, backup_dir: $DIR/store, store: {{days: 3}}}}\n"
     )

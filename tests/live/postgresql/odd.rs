@@ -37,8 +37,9 @@ create sequence seq start 100 increment -7 minvalue -1000 maxvalue 1000 cycle; s
 create view v as select t, 'a;''b' as s from texts where t is not null; alter view v owner to odd_owner;
 create materialized view mv as select count(*) as n from wide; create unique index on mv(n);
 create function f(a int, out b text) language plpgsql security definer as $_$ begin
+  b := 'it''s
 \connect other
-  b := 'it''s' || $$ create database x; $$ || a; end $_$;
+' || $$ create database x; $$ || a; end $_$;
 create function atomic_one(a int) returns int language sql begin atomic select a + 1; select a + 2; end;
 create procedure pr(inout a int) language plpgsql as $$ begin a := a + 1; end $$;
 create function tr() returns trigger language plpgsql as 'begin return new; end'; create trigger tg before insert on texts for each row execute function tr();
@@ -90,7 +91,14 @@ fn an_odd_database_comes_back_as_it_was_and_by_stock_tools_alone() {
     sql(server, "postgres", &format!("drop database \"{}\"", NAME.replace('"', "\"\"")));
     bed.run(["restore", "--into", NAME]).stdout_has("loaded from 'local'");
     assert_eq!(fingerprint(server, NAME), before);
-    assert_eq!(sql(server, NAME, "select pg_encoding_to_char(encoding) from pg_database where datname = current_database()"), "UTF8");
+    assert_eq!(
+        sql(
+            server,
+            NAME,
+            "select pg_encoding_to_char(encoding) from pg_database where datname = current_database()"
+        ),
+        "UTF8"
+    );
 }
 
 #[test]
@@ -98,7 +106,8 @@ fn an_odd_database_comes_back_from_an_archive_and_by_pg_restore_alone() {
     let server = server();
     prepare("odd_custom");
     let before = fingerprint(server, "odd_custom");
-    let bed = bed(server, "target: [odd_custom]\n    format: custom\n    extra_keys: [--compress=1]");
+    let bed =
+        bed(server, "target: [odd_custom]\n    format: custom\n    extra_keys: [--compress=1]");
     bed.run(["start"]);
     let shown = bed.run(["show", "2026", "--json"]).json();
     assert_eq!(shown[0]["manifest"]["checked"], "pg_restore read all of it", "{shown}");
@@ -114,7 +123,8 @@ fn an_odd_database_comes_back_from_an_archive_and_by_pg_restore_alone() {
 #[test]
 fn another_encoding_and_locale_come_back() {
     let server = server();
-    let make = "create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'";
+    let make =
+        "create database latin encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'";
     sql(server, "postgres", make);
     sql(server, "latin", "create table t as select 'größe'::text as t");
     for (format, into) in [("plain", "latin_1"), ("custom", "latin_2")] {
