@@ -11,6 +11,7 @@ mod restore;
 mod steps;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -153,7 +154,7 @@ impl Cluster {
     }
 
     fn stream(&self, program: &Program, version: &Version) -> Result<Dump> {
-        let (call, folder) = self.call(program, Path::new("-"), "fetch")?;
+        let (call, folder) = self.call(program, Path::new("-"), "fetch", self.server.silence)?;
         let facts = facts(program, version);
         call.dump(move |last| {
             let _until_its_end = folder;
@@ -168,8 +169,9 @@ impl Cluster {
         program: &Program,
         to: &Path,
         wal: &str,
+        silence: Option<Duration>,
     ) -> Result<(Call, Option<PrivateFolder>)> {
-        let (call, folder) = self.server.call(&program.path, &self.server.subject)?;
+        let (call, folder) = self.server.call(&program.path, &self.server.subject, silence)?;
         let checkpoint = match self.config.checkpoint {
             Checkpoint::Fast => "fast",
             Checkpoint::Spread => "spread",

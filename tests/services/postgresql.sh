@@ -24,7 +24,7 @@ start() {
     fi
     launch main 0 || return 1
     [ -f "$DIR/odd_password" ] || roles
-    [ ! -d "$DIR/standby" ] || launch standby 1
+    [ ! -s "$DIR/standby/PG_VERSION" ] || launch standby 1
 }
 
 # launch NAME NUMBER: starts it and waits until it answers.
@@ -44,7 +44,7 @@ ssl_key_file = '$DIR/tls/own.key'
 fsync = off
 shared_buffers = 16MB
 max_connections = 60
-wal_level = replica
+wal_level = logical
 autovacuum = off
 C
     cat >"$DIR/main/pg_hba.conf" <<C
@@ -72,7 +72,8 @@ C
 
 command_standby() {
     [ -d "$DIR/standby" ] || {
-        as "$(bin)/pg_basebackup" -h "$DIR/sock" -p "$PORT" -U postgres -D "$DIR/standby" -R -X stream -c fast &&
+        mkdir "$DIR/standby" && chown postgres: "$DIR/standby" && chmod 700 "$DIR/standby" &&
+            as "$(bin)/pg_basebackup" -h "$DIR/sock" -p "$PORT" -U postgres -D "$DIR/standby" -R -X stream -c fast &&
             echo "port = $(at 1)" >>"$DIR/standby/postgresql.conf" && launch standby 1
     }
 }

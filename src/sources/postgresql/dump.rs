@@ -17,7 +17,8 @@ impl Databases {
     pub(super) async fn dump_database(&self, target: &Target, version: &Version) -> Result<Dump> {
         let database = database_of(&target.name);
         let pg_dump = programs::fitting(&self.server, "pg_dump", version).await?;
-        let (call, folder) = self.server.call(&pg_dump.path, &self.server.subject)?;
+        let (call, folder) =
+            self.server.call(&pg_dump.path, &self.server.subject, self.server.silence)?;
         let format = Format::of(&target.ext);
         let mut call = call.arg("--no-password").args(self.lock_wait());
         if format == Format::Custom {

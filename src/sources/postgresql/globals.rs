@@ -11,7 +11,8 @@ impl Databases {
     /// Starts pg_dumpall for what belongs to no database.
     pub(super) async fn dump_globals(&self, version: &Version) -> Result<Dump> {
         let pg_dumpall = programs::fitting(&self.server, "pg_dumpall", version).await?;
-        let (call, folder) = self.server.call(&pg_dumpall.path, &self.server.subject)?;
+        let (call, folder) =
+            self.server.call(&pg_dumpall.path, &self.server.subject, self.server.silence)?;
         let call = call.args(["--globals-only", "--no-password"]).args(self.lock_wait());
         let call = call.arg("--database").arg(self.server.connect.db_name());
         let hidden = (!self.may_read_passwords().await?).then_some("--no-role-passwords");
@@ -27,7 +28,8 @@ impl Databases {
     /// Says what the user may not read of them.
     pub(super) async fn globals_note(&self) -> Result<Option<String>> {
         let hidden = !self.may_read_passwords().await?;
-        let note = "globals: passwords of roles are left out, since only a superuser may read them";
+        let note =
+            "globals: passwords of roles are left out, since the user may not read pg_authid";
         Ok(hidden.then(|| note.to_owned()))
     }
 

@@ -106,7 +106,7 @@ impl Databases {
         dump: ByteStream,
     ) -> Result<()> {
         let psql = programs::any(&self.server, "psql").await?;
-        let (call, _folder) = self.server.call(&psql.path, subject)?;
+        let (call, _folder) = self.server.call(&psql, subject, None)?;
         let call = call.args(["-X", "-q", "-w", "-v", "ON_ERROR_STOP=1", "--file=-", "-d"]);
         call.arg(conninfo(database)).feed(dump).await
     }
@@ -117,7 +117,7 @@ impl Databases {
         }
         let version = self.server.version().await?;
         let pg_restore = programs::fitting(&self.server, "pg_restore", &version).await?;
-        let (call, _folder) = self.server.call(&pg_restore.path, &stored.target)?;
+        let (call, _folder) = self.server.call(&pg_restore.path, &stored.target, None)?;
         let call = call.args(["--exit-on-error", "--no-password", "--dbname"]);
         call.arg(conninfo(new)).feed(dump).await
     }

@@ -31,28 +31,31 @@ pub(in crate::sources) async fn fitting(
     version: &Version,
 ) -> Result<Program> {
     let found = all(server, name).await;
-    best(&found, version.major).cloned().ok_or_else(|| {
-        let problem = match found.iter().max_by_key(|program| program.major) {
-            None => format!("the program {name} is missing: {}", install(version.major)),
-            Some(newest) => format!(
-                "{name} {} ({}) is older than the server ({}) and cannot dump it: {}",
-                newest.version,
-                newest.path.display(),
-                version.text,
-                install(version.major)
-            ),
-        };
-        failure(server, problem)
-    })
+    if let Some(best) = best(&found, version.major) {
+        let whole = look(server, best.path.clone()).await;
+        return Ok(whole.unwrap_or_else(|| best.clone()));
+    }
+    let problem = match found.iter().max_by_key(|program| program.major) {
+        None => format!("the program {name} is missing: {}", install(version.major)),
+        Some(newest) => format!(
+            "{name} {} ({}) is older than the server ({}) and cannot dump it: {}",
+            newest.version,
+            newest.path.display(),
+            version.text,
+            install(version.major)
+        ),
+    };
+    Err(failure(server, problem))
 }
 
 /// Finds a program of any version.
 ///
 /// Errors: [`Kind::Tool`] that names the package to install.
-pub(in crate::sources) async fn any(server: &Server, name: &str) -> Result<Program> {
+pub(in crate::sources) async fn any(server: &Server, name: &str) -> Result<PathBuf> {
     for path in everywhere(name) {
-        if let Some(program) = look(server, path).await {
-            return Ok(program);
+        // The wrapper may have nothing to wrap.
+        if !is_wrapper(&path) || look(server, path.clone()).await.is_some() {
+            return Ok(path);
         }
     }
     let problem = format!(
@@ -74,10 +77,16 @@ fn best(found: &[Program], major: u32) -> Option<&Program> {
     own.or_else(|| later().min_by_key(|program| program.major))
 }
 
+/// Finds all of this name; one in a folder of a version is not asked, nor the wrapper where there
+/// is another.
 async fn all(server: &Server, name: &str) -> Vec<Program> {
     let mut found = Vec::new();
     for path in everywhere(name) {
-        found.extend(look(server, path).await);
+        match number(&path) {
+            Some(major) => found.push(Program { path, major, version: major.to_string() }),
+            None if is_wrapper(&path) && !found.is_empty() => {}
+            None => found.extend(look(server, path).await),
+        }
     }
     found
 }
@@ -103,7 +112,7 @@ fn everywhere(name: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = on_path(name).into_iter().collect();
     for pattern in FOLDERS {
         let folders = glob::glob(pattern).into_iter().flatten().flatten();
-        let mut folders: Vec<(u32, PathBuf)> =
+        let mut folders: Vec<_> =
             folders.map(|folder| (number(&folder), folder.join(name))).collect();
         folders.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
         let there = folders
@@ -116,10 +125,11 @@ fn everywhere(name: &str) -> Vec<PathBuf> {
     found
 }
 
-fn number(folder: &Path) -> u32 {
-    let digits = |part: &str| part.trim_start_matches("pgsql-").parse().ok();
-    let parts = folder.components().rev();
-    parts.filter_map(|part| part.as_os_str().to_str()).find_map(digits).unwrap_or(0)
+/// Reads the major version in the path of a folder of packages.
+fn number(path: &Path) -> Option<u32> {
+    let path = path.to_str()?;
+    let rest = path.strip_prefix("/usr/lib/postgresql/").or(path.strip_prefix("/usr/pgsql-"))?;
+    rest.split('/').next()?.parse().ok()
 }
 
 fn is_wrapper(path: &Path) -> bool {
@@ -169,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_folder_tells_its_version() {
-        assert_eq!(number(Path::new("/usr/lib/postgresql/9/bin")), 9);
-        assert_eq!(number(Path::new("/usr/pgsql-16/bin")), 16);
+        assert_eq!(number(Path::new("/usr/lib/postgresql/9/bin/psql")), Some(9));
+        assert_eq!(number(Path::new("/usr/pgsql-16/bin/psql")), Some(16));
+        assert_eq!(number(Path::new("/usr/bin/psql")), None);
     }
 }

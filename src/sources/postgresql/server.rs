@@ -50,15 +50,17 @@ impl Server {
         }
     }
 
-    /// Prepares a call of `program` that can log in as long as the folder lives.
+    /// Prepares a call of `program` that can log in as long as the folder lives; it is ended when
+    /// it prints nothing for `silence`.
     ///
     /// Errors: when the password file cannot be written.
     pub(in crate::sources) fn call(
         &self,
         program: &Path,
         subject: &str,
+        silence: Option<Duration>,
     ) -> Result<(Call, Option<PrivateFolder>)> {
-        let mut call = self.plain_call(program, subject);
+        let mut call = self.bare_call(program, subject, silence);
         for (name, value) in self.connect.env() {
             call = call.env(name, value);
         }
@@ -80,15 +82,19 @@ impl Server {
         Ok((call.env("PGPASSFILE", path), Some(folder)))
     }
 
-    /// Prepares a call that talks to nobody.
+    /// Prepares a call that talks to nobody and may print nothing for long.
     pub(in crate::sources) fn plain_call(&self, program: &Path, subject: &str) -> Call {
+        self.bare_call(program, subject, None)
+    }
+
+    fn bare_call(&self, program: &Path, subject: &str, silence: Option<Duration>) -> Call {
         let setting = Setting {
             job: "",
             name: None,
             tmp_dir: &self.tmp_dir,
             state_dir: &self.tmp_dir,
             secret_env: &self.hidden,
-            silence: self.silence,
+            silence,
         };
         Call::new(program, subject, &setting)
     }
@@ -119,7 +125,7 @@ impl Server {
 
     async fn psql(&self, database: &str, statements: &[&str]) -> Result<bytes::Bytes> {
         let psql = programs::any(self, "psql").await?;
-        let (call, _folder) = self.call(&psql.path, &self.subject)?;
+        let (call, _folder) = self.call(&psql, &self.subject, None)?;
         let call = call.env("PGCLIENTENCODING", "UTF8");
         let call = call.args(["-X", "-A", "-t", "-q", "-w", "-v", "ON_ERROR_STOP=1"]);
         let call = call.arg("-d").arg(conninfo(database));

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::base::BoxError;
 use crate::sources::postgresql::programs::Program;
@@ -31,14 +32,16 @@ impl Cluster {
             source: Some(error.into()),
         })?;
         let into = copy.path().join("copy");
-        let (call, folder) = self.call(program, &into, "stream")?;
-        // It tells nothing but errors, and the answer to a long silence is its end.
+        let (call, folder) = self.call(program, &into, "stream", None)?;
         let copied = call.dump(move |_| {
             let _until_its_end = folder;
             Ok(Default::default())
         })?;
-        let bytes = copied.bytes;
-        drain(bytes, target).await?;
+        tokio::select! {
+            done = drain(copied.bytes, target) => done?,
+            // Dropped, the stream ends the program.
+            error = self.stands_still(&into) => return Err(error),
+        }
         let parts = parts(&into).map_err(|why| spoiled(target, why))?;
         let mut facts = facts(program, version);
         facts.checked = Some("exit code, tars and the server's manifest".to_owned());
@@ -48,6 +51,37 @@ impl Cluster {
             Ok(facts)
         })
     }
+}
+
+impl Cluster {
+    /// Waits until a copy has not grown for as long as the server may be silent; the program itself
+    /// prints nothing.
+    async fn stands_still(&self, copy: &Path) -> Error {
+        let Some(silence) = self.server.silence else { return std::future::pending().await };
+        let (mut bytes, mut since) = (0, Instant::now());
+        while since.elapsed() < silence {
+            tokio::time::sleep(silence.min(LOOK)).await;
+            let now = bytes_below(copy);
+            if now != bytes {
+                (bytes, since) = (now, Instant::now());
+            }
+        }
+        Error {
+            kind: Kind::Tool,
+            subject: self.server.subject.clone(),
+            problem: format!(
+                "pg_basebackup gave nothing for {} s and was ended: the source's `timeout` sets how \
+                 long to wait",
+                silence.as_secs()
+            ),
+            source: None,
+        }
+    }
+}
+
+fn bytes_below(copy: &Path) -> u64 {
+    let entries = std::fs::read_dir(copy).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
 }
 
 async fn drain(bytes: ByteStream, target: &Target) -> Result<()> {
@@ -108,6 +142,7 @@ fn spoiled(target: &Target, why: BoxError) -> Error {
     }
 }
 
+const LOOK: Duration = Duration::from_secs(5);
 const MANIFEST: &str = "backup_manifest";
 /// A tar ends with two empty blocks.
 const TAR_END: usize = 1024;

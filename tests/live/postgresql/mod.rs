@@ -32,6 +32,7 @@ pub(super) fn sql_at(server: &Server, port: u16, database: &str, text: &str) -> 
 /// Prepares stock psql, without any environment of ours.
 pub(super) fn psql(server: &Server, port: u16, database: &str) -> Command {
     let mut psql = Command::new("psql");
+    psql.env("PGCLIENTENCODING", "UTF8");
     psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h"]);
     psql.arg(server.path("sock")).args(["-p", &server.port(port).to_string(), "-d"]);
     psql.arg(format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'")));

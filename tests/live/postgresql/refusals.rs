@@ -122,7 +122,7 @@ fn a_missing_program_names_its_package_and_one_that_is_too_old_both_versions() {
     assert!(
         code == 1
             && said.contains(
-                "pg_dump 11.9 (/usr/lib/postgresql/11/bin/pg_dump) is older than the server (15"
+                "pg_dump 11 (/usr/lib/postgresql/11/bin/pg_dump) is older than the server (15"
             ),
         "{said}"
     );

@@ -138,8 +138,6 @@ fn a_reader_with_the_least_rights_dumps_all_and_one_table_without_a_right_fails(
     let login = "db_host: 127.0.0.1, db_port: $PORT, db_user: least_reader, db_password: svcpw";
     let bed = job(login, "target: [least]\n    globals: yes");
     bed.run(["start"]);
-    let log = fs::read_to_string(bed.path("nxs.log")).unwrap();
-    assert!(log.contains("passwords of roles are left out"), "{log}");
     let before = fingerprint(server, "least");
     sql(server, "postgres", "alter database least rename to least_old");
     let superuser = &TCP["connect: {".len()..TCP.len() - 1];
@@ -149,6 +147,10 @@ fn a_reader_with_the_least_rights_dumps_all_and_one_table_without_a_right_fails(
     bed.run(["restore", "--target", "least", "--into", "least"]);
     assert_eq!(fingerprint(server, "least"), before);
     let plain = "db_host: 127.0.0.1, db_port: $PORT, db_user: svcplain, db_password: svcpw";
+    let roles = job(plain, "globals: yes");
+    roles.run(["start"]);
+    let log = fs::read_to_string(roles.path("nxs.log")).unwrap();
+    assert!(log.contains("passwords of roles are left out"), "{log}");
     let failing = job(plain, "target: [least]");
     failing.run(["start"]).exit(1).stderr_has("permission denied for");
     assert_eq!(failing.files("store"), [".nxs-backup.json"]);

@@ -212,6 +212,12 @@ fn a_copy_that_is_not_whole_is_never_a_backup() {
         (bed.files("store"), bed.files("tmp")),
         (vec![".nxs-backup.json".to_owned()], vec![])
     );
+    for wal in ["fetch", "stream"] {
+        let text = config(&server, 0, &format!("wal: {wal}\n    timeout: 2s"));
+        let bed = Bed::new().config(&text).stub("pg_basebackup", &format!("{version}sleep 60"));
+        bed.run(["start"]).exit(1).stderr_has("pg_basebackup gave nothing for 2 s");
+        assert_eq!(bed.files("tmp"), [] as [&str; 0]);
+    }
     // Somebody who may not replicate.
     let text =
         config(&server, 0, "checkpoint: fast").replace("db_user: postgres", "db_user: svcplain");
