@@ -24,11 +24,21 @@ mod jobs {
     mod run;
 }
 mod live {
+    mod command;
+    mod external;
     mod ftp;
+    mod hooks;
+    mod mongodb;
+    mod mysql;
+    mod mysql_xtrabackup;
     mod nfs;
+    mod postgresql;
+    mod postgresql_basebackup;
+    mod redis;
     mod s3;
     mod scp;
     mod smb;
+    mod sqlite;
     mod swift;
     mod together;
     mod webdav;

@@ -45,6 +45,13 @@ needs=(
     ceph-osd:ceph-osd
     ceph:ceph-common
     rclone:rclone
+    # Servers that sources are tested against, and their tools.
+    # mysql
+    # postgresql
+    psql:postgresql
+    pg_ctlcluster:postgresql
+    # mongodb, redis, sqlite
+    # external, command
     # What has no command is known by a file.
     /usr/lib/proftpd/mod_tls.so:proftpd-mod-crypto
     /usr/lib/nginx/modules/ngx_http_dav_ext_module.so:libnginx-mod-http-dav-ext

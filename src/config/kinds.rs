@@ -18,21 +18,7 @@ pub fn storages() -> Vec<&'static Plugin> {
 }
 
 /// Kinds of jobs that are known but not built: a new one leaves this list.
-const LATER_TYPES: &[Plugin] = &[
-    Plugin::later("mysql", &[], Some(Group::Databases)),
-    Plugin::later(
-        "mysql_xtrabackup",
-        &["mysql_xtradb", "mariabackup", "mariadb_backup"],
-        Some(Group::Databases),
-    ),
-    Plugin::later("postgresql", &[], Some(Group::Databases)),
-    Plugin::later("postgresql_basebackup", &["postgresql_hot"], Some(Group::Databases)),
-    Plugin::later("mongodb", &[], Some(Group::Databases)),
-    Plugin::later("redis", &[], Some(Group::Databases)),
-    Plugin::later("sqlite", &[], Some(Group::Databases)),
-    Plugin::later("external", &[], Some(Group::External)),
-    Plugin::later("command", &[], Some(Group::External)),
-];
+const LATER_TYPES: &[Plugin] = &[];
 
 /// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
 ///

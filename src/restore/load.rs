@@ -15,7 +15,7 @@ use crate::plan::JobSource;
 use crate::restore::apply::{Checked, Error, How, Restored, other, progress};
 use crate::restore::holdings::Held;
 use crate::restore::pick::Choice;
-use crate::sources::{Loader, Preparer, Stored, Target};
+use crate::sources::{self, Loader, Preparer, Stored, Target};
 use crate::stream::{self, Codec, Dump, Payload, compress};
 
 /// Where a dump goes.
@@ -49,14 +49,9 @@ pub async fn into_server(choice: &Choice<'_>, goal: &Goal<'_>, how: &How) -> Res
         match inspect(held, goal, how).await {
             Ok(()) => {
                 let rescued = rescue(goal, how).await?;
-                let mut restored = load(held, goal, how).await.map_err(|error| {
-                    let into = goal.into;
-                    let kept = rescued.as_ref().map_or(String::new(), |path| {
-                        format!("; what was there before is in {}", path.display())
-                    });
-                    let why = chain(&error);
-                    other(format!("{into} is not whole now and must not be trusted{kept}: {why}"))
-                })?;
+                let mut restored = load(held, goal, how)
+                    .await
+                    .map_err(|error| not_loaded(goal.into, rescued.as_deref(), &error))?;
                 restored.warnings.extend(tries);
                 return Ok(Loaded { restored, rescued });
             }
@@ -65,6 +60,21 @@ pub async fn into_server(choice: &Choice<'_>, goal: &Goal<'_>, how: &How) -> Res
         }
     }
     Err(Error::EveryStorage { target: display(&choice.manifest.target), tries })
+}
+
+/// Says what a failed load left.
+fn not_loaded(into: &str, rescued: Option<&Path>, error: &Error) -> Error {
+    let why = chain(error);
+    let source = match error {
+        Error::Other(error) => error.downcast_ref::<sources::Error>(),
+        _ => None,
+    };
+    if source.is_some_and(|error| error.kind == sources::Kind::Untouched) {
+        return other(format!("nothing was loaded, and nothing was changed: {why}"));
+    }
+    let kept = rescued
+        .map_or(String::new(), |path| format!("; what was there before is in {}", path.display()));
+    other(format!("{into} is not whole now and must not be trusted{kept}: {why}"))
 }
 
 /// Reads everything once; nothing is changed.

@@ -4,8 +4,26 @@
 //! new kind is its file with its `Config`, and four lines here: `mod`, variant, row and arm.
 
 mod back;
+/// What any command prints.
+pub mod command;
+/// The file that a script makes and names in its answer.
+pub mod external;
 /// Files and folders, whole.
 pub mod files;
+/// Collections, databases or a whole server of MongoDB, as archives of mongodump.
+pub mod mongodb;
+/// Databases of MariaDB and MySQL servers, each as one SQL dump.
+pub mod mysql;
+/// A whole MariaDB or MySQL server as its files, by mariadb-backup or xtrabackup.
+pub mod mysql_xtrabackup;
+/// Databases of a PostgreSQL server, each as one dump, and its globals.
+pub mod postgresql;
+/// A whole PostgreSQL cluster as its files.
+pub mod postgresql_basebackup;
+/// A whole Redis or Valkey server as an RDB file.
+pub mod redis;
+/// SQLite files in use, by the online backup of SQLite.
+pub mod sqlite;
 /// Programs that sources call.
 pub mod tool;
 
@@ -33,6 +51,24 @@ pub enum Config {
     DescFiles(files::Config),
     /// Files and folders, what changed.
     IncFiles(files::Config),
+    /// Databases of MariaDB and MySQL servers, each as one SQL dump.
+    Mysql(mysql::Config),
+    /// A whole MariaDB or MySQL server as its files, by mariadb-backup or xtrabackup.
+    MysqlXtrabackup(mysql_xtrabackup::Config),
+    /// Databases of a PostgreSQL server, each as one dump, and its globals.
+    Postgresql(postgresql::Config),
+    /// A whole PostgreSQL cluster as its files.
+    PostgresqlBasebackup(postgresql_basebackup::Config),
+    /// Collections, databases or a whole server of MongoDB, as archives of mongodump.
+    Mongodb(mongodb::Config),
+    /// A whole Redis or Valkey server as an RDB file.
+    Redis(redis::Config),
+    /// SQLite files in use, by the online backup of SQLite.
+    Sqlite(sqlite::Config),
+    /// The file that a script makes and names in its answer.
+    External(external::Config),
+    /// What any command prints.
+    Command(command::Config),
 }
 
 impl Config {
@@ -41,12 +77,40 @@ impl Config {
     pub const KINDS: &'static [Plugin] = &[
         Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema),
         Plugin::source("inc_files", &[], Group::Files, files::Config::json_schema).in_chains(),
+        Plugin::source("mysql", &[], Group::Databases, mysql::Config::json_schema),
+        Plugin::source(
+            "mysql_xtrabackup",
+            &["mysql_xtradb", "mariabackup", "mariadb_backup"],
+            Group::Databases,
+            mysql_xtrabackup::Config::json_schema,
+        ),
+        Plugin::source("postgresql", &[], Group::Databases, postgresql::Config::json_schema),
+        Plugin::source(
+            "postgresql_basebackup",
+            &["postgresql_hot"],
+            Group::Databases,
+            postgresql_basebackup::Config::json_schema,
+        ),
+        Plugin::source("mongodb", &[], Group::Databases, mongodb::Config::json_schema),
+        Plugin::source("redis", &[], Group::Databases, redis::Config::json_schema),
+        Plugin::source("sqlite", &[], Group::Databases, sqlite::Config::json_schema),
+        Plugin::source("external", &[], Group::External, external::Config::json_schema).on_job(),
+        Plugin::source("command", &[], Group::External, command::Config::json_schema).on_job(),
     ];
 
     /// Returns what the type says of itself.
     pub fn section(&self) -> &dyn Section {
         match self {
             Self::DescFiles(files) | Self::IncFiles(files) => files,
+            Self::Mysql(mysql) => mysql,
+            Self::MysqlXtrabackup(mysql_xtrabackup) => mysql_xtrabackup,
+            Self::Postgresql(postgresql) => postgresql,
+            Self::PostgresqlBasebackup(postgresql_basebackup) => postgresql_basebackup,
+            Self::Mongodb(mongodb) => mongodb,
+            Self::Redis(redis) => redis,
+            Self::Sqlite(sqlite) => sqlite,
+            Self::External(external) => external,
+            Self::Command(command) => command,
         }
     }
 }
@@ -177,6 +241,8 @@ pub enum Kind {
     Denied,
     /// A tool failed, is missing or is too old.
     Tool,
+    /// A load failed, and what was there before is there as it was.
+    Untouched,
     /// Anything else.
     Other,
 }

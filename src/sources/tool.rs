@@ -7,8 +7,10 @@
 
 mod call;
 mod feed;
+mod options;
 mod private;
 mod running;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +19,9 @@ use rustix::fs::Access;
 use crate::sources::{Error, Kind};
 
 pub use call::{Call, Last, ends_with_mark};
+pub use options::{Given, Opt, read_options};
 pub use private::PrivateFolder;
+pub use words::Words;
 
 /// A program that a source needs, and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

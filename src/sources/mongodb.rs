@@ -1,0 +1,35 @@
+//! `mongodb`: collections, databases or a whole server of MongoDB, as archives of mongodump.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::base::Wrong;
+use crate::sources::tool::Tool;
+use crate::sources::{Result, Section, Setting, Source};
+
+/// A source of `mongodb`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+impl Section for Config {
+    fn problems(&self) -> Vec<Wrong> {
+        unimplemented!()
+    }
+
+    fn address(&self) -> Option<String> {
+        unimplemented!()
+    }
+
+    fn tools(&self) -> Vec<Tool> {
+        unimplemented!()
+    }
+
+    fn wanted(&self) -> Vec<String> {
+        unimplemented!()
+    }
+
+    fn connect(&self, _setting: &Setting<'_>) -> Result<Box<dyn Source>> {
+        unimplemented!()
+    }
+}

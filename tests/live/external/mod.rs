@@ -1,0 +1,1 @@
+//! Scripts that answer with a file.

@@ -1,0 +1,1 @@
+//! Physical copies of MariaDB.
