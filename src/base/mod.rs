@@ -12,6 +12,7 @@ mod key;
 mod level;
 mod plugin;
 mod secret;
+mod units;
 mod warnings;
 mod watcher;
 
@@ -25,6 +26,7 @@ pub use key::{BadKey, Key};
 pub use level::Level;
 pub use plugin::{MakeSchema, PENDING, Plugin, Wrong};
 pub use secret::Secret;
+pub use units::{Size, Span};
 pub use warnings::{Noted, Warnings};
 pub use watcher::{Progress, Silent, Watcher};
 
