@@ -9,6 +9,8 @@ mod call;
 mod feed;
 mod private;
 mod running;
+mod shell;
+mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,7 @@ use crate::sources::{Error, Kind};
 
 pub use call::{Call, Last, ends_with_mark};
 pub use private::PrivateFolder;
+pub use shell::{Strict, shell};
 
 /// A program that a source needs, and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
