@@ -119,7 +119,6 @@ impl Section {
             Self::Main => &[],
             Self::Job => &[
                 "encrypt",
-                "hooks",
                 "incremental",
                 "inc_months_to_store",
                 "keep_chain_days",
@@ -127,7 +126,6 @@ impl Section {
                 "notify",
                 "schedule",
                 "snapshot",
-                "template",
             ],
             Self::Source => &["encrypt", "hooks", "snapshot"],
             Self::Storage => &["encrypt", "layout"],
@@ -161,7 +159,7 @@ fn is_empty(node: &Node) -> bool {
 }
 
 const DROPPED: [&str; 3] = ["deferred_copying", "deferred_copying_level", "remote_mount_point"];
-const WITHOUT_EFFECT: [&str; 21] = [
+const WITHOUT_EFFECT: [&str; 20] = [
     "admin_mail",
     "blkio_weight",
     "block_io_read",
@@ -182,7 +180,6 @@ const WITHOUT_EFFECT: [&str; 21] = [
     "smtp_timeout",
     "smtp_tls",
     "smtp_user",
-    "templates",
 ];
 
 /// Tells whether `key` is a word of jobs, though not a field.
