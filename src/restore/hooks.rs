@@ -79,7 +79,9 @@ impl<'a> Around<'a> {
             Err(_) if self.cancel.is_cancelled() => Err(Error::Cancelled),
             Err(problem) => Err(other(format!("{problem}; so it was not brought back"))),
         };
-        self.leave(at, choice, done.as_ref().err()).await;
+        // A target that has nothing of what is asked for is none that failed.
+        let failed = done.as_ref().err().filter(|error| !matches!(error, Error::NoMatch(_)));
+        self.leave(at, choice, failed).await;
         done
     }
 

@@ -33,7 +33,9 @@ impl Came {
             (true, true) => "partial",
             (true, false) => "failed",
         };
-        let error = error.map(|error| display(error).chars().take(LONGEST_ERROR).collect());
+        let plain = |ch: char| if ch.is_control() { ' ' } else { ch };
+        let short = |error| display(error).chars().map(plain).take(LONGEST_ERROR).collect();
+        let error = error.map(short);
         Self { result, error }
     }
 
