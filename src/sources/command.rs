@@ -130,10 +130,13 @@ impl Commands {
                 continue;
             }
             let target = self.target(name);
-            if name.contains(&0) || targets.contains(&target) {
-                let (name, what) =
-                    (&target.name, if name.contains(&0) { "a NUL" } else { "twice" });
-                return Err(self.failure(format!("targets_command names {name:?} with {what}")));
+            if name.contains(&0) {
+                return Err(
+                    self.failure(format!("targets_command names {} with a NUL", target.name))
+                );
+            }
+            if targets.contains(&target) {
+                return Err(self.failure(format!("targets_command names {} twice", target.name)));
             }
             targets.push(target);
         }

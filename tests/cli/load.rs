@@ -22,7 +22,7 @@ fn backed_up() -> Bed {
     let elsewhere = "type: command, targets: [db2], command: 'cat $DIR/elsewhere/\"$TARGET\"', \
                      restore_command: 'cat > $DIR/elsewhere/\"$INTO\"', enable: no";
     let files = "type: desc_files, sources: [{target: $DIR/www}]";
-    let jobs = [job("server", server), job("second", elsewhere), job("files", files)].concat();
+    let jobs = [job("server", server), job("second", elsewhere), job("www", files)].concat();
     let bed = Bed::new().config(&format!("main: {main}\njobs:\n{jobs}")).file("how", ":");
     let bed = bed.tree("www", &[("a", "1")]).tree("elsewhere", &[("db2", "theirs")]);
     let bed = bed.tree("server", &[("db", "first content\n"), ("other", "other\n")]);
@@ -148,7 +148,7 @@ fn several_choices_a_tree_and_unknown_jobs_are_refused() {
             "2 backups fit, and only one can be loaded under one name",
         ),
         (
-            &["restore", "files", "--into", "db"],
+            &["restore", "www", "--into", "db"],
             "a backup of type desc_files cannot be loaded into a server",
         ),
         (

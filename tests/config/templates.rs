@@ -88,15 +88,15 @@ fn what_is_wrong_with_a_template_or_its_parameters_has_a_place() {
     for (text, said) in [
         (
             job("template: sit\nparameters: {}"),
-            "main.conf:17:13: `main.templates` has no template `sit`, did you mean `site`?",
+            "error: `main.templates` has no template `sit`, did you mean `site`?\n  --> main.conf:17:13 (jobs[0])",
         ),
         (
             job("template: site\nparameters: {name: a, kind: k, days: 1}"),
-            "main.conf:11:85: the parameter `excludes` of this template is missing",
+            "error: the parameter `excludes` of this template is missing in `parameters`; write `$${excludes}` where the text itself is meant\n  --> main.conf:11:",
         ),
         (
             job(&format!("template: site\nparameters: {{{all}, nmae: b}}")),
-            "main.conf:18:58: the template uses no parameter `nmae`, did you mean `name`?",
+            "error: the template uses no parameter `nmae`, did you mean `name`?\n  --> main.conf:18:",
         ),
         (
             job("template: site\nparameters: {name: [a], kind: k, days: 1, excludes: e}"),
@@ -132,7 +132,10 @@ fn what_is_wrong_with_a_template_or_its_parameters_has_a_place() {
         (MAIN.replace("verify: full", "template: site") + "- {job: x}\n", "unknown key `template`"),
     ] {
         let problems = Bed::new(&[("main.conf", &text)]).problems();
+        let problems = problems.replace("   -->", "  -->");
         assert!(problems.contains(said), "{said}\n{problems}");
+        let more = problems.lines().filter(|line| line.starts_with("error")).count();
+        assert!(more == 1 || !text.contains("template: site\n"), "only one is said: {problems}");
     }
 }
 

@@ -1,3 +1,5 @@
+//! What a command is told, and what of its output is believed.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -63,7 +65,7 @@ async fn targets_come_from_a_list_a_command_or_the_job() {
     for (line, said) in [
         ("true", "stuff: targets_command printed no name"),
         ("echo a; exit 3", "stuff: targets_command failed (exit status: 3), without a word"),
-        ("echo a; echo a", "names \"a\" with twice"),
+        ("echo a; echo a", "targets_command names a twice"),
         ("false | cat; echo", "targets_command failed"),
     ] {
         let error = names(list(line)).await;

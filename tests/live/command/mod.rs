@@ -110,10 +110,10 @@ fn a_command_that_fails_costs_no_copy_and_stops_no_other() {
 
 #[test]
 fn a_job_without_targets_is_one_artefact_called_as_the_job() {
-    let bed = bed("command: ':'\nallow_empty: yes\nextension: ''");
+    let bed = bed("command: ':'\nallow_empty: yes\nextension: .d");
     bed.run(["start"]);
-    assert_eq!(data(&bed), ["stuff/daily/stuff_2026-11-21_03-00-00"]);
-    assert_eq!(fs::read(bed.path("store/stuff/daily/stuff_2026-11-21_03-00-00")).unwrap(), b"");
+    assert_eq!(data(&bed), ["stuff/daily/stuff_2026-11-21_03-00-00.d"]);
+    assert_eq!(fs::read(bed.path("store/stuff/daily/stuff_2026-11-21_03-00-00.d")).unwrap(), b"");
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn hooks_of_main_defaults_hold_where_a_job_has_none_of_that_name() {
     let bed = Bed::new().stub("say", SAY).config(
         "main:\n  server_name: web1\n  state_dir: $DIR/state\n  log_file: $DIR/log/nxs.log\n  defaults:\n    \
          hooks: {before: say d-before, after: say d-after, per_target: {before: say d-t-before}}\n\
-         jobs:\n- job: files\n  type: desc_files\n  sources: [{target: $DIR/src}]\n  \
+         jobs:\n- job: web\n  type: desc_files\n  sources: [{target: $DIR/src}]\n  \
          hooks: {after: say after, per_target: {after: say t-after}}\n  \
          storages: [{storage: local, backup_dir: $DIR/store, store: {days: 2}}]\n",
     );

@@ -16,7 +16,7 @@ fn backed_up() -> Bed {
 #[test]
 fn hooks_come_around_a_restore_and_each_target() {
     let bed = backed_up();
-    bed.run(["restore", "--to", "out"]);
+    bed.run(["restore", "--to", "out"]).noisy();
     let lines = said(&bed);
     assert_eq!(lines[0], "r-before job=stuff=stuff target== targets=bad good result= error= id=25");
     assert_eq!(
