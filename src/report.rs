@@ -42,6 +42,21 @@ pub struct JobReport {
     pub warnings: Vec<String>,
     /// What is worth knowing.
     pub notes: Vec<String>,
+    /// Its hooks, in the order in which they ran.
+    pub hooks: Vec<HookReport>,
+}
+
+/// The outcome of one line of a hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HookReport {
+    /// Which hook: `before`, `per_target.after`.
+    pub hook: String,
+    /// Which of its lines, from 1.
+    pub line: usize,
+    /// How long it took.
+    pub took: Duration,
+    /// Why it failed; nothing where it went well.
+    pub error: Option<String>,
 }
 
 /// The outcome of one target.
@@ -63,6 +78,8 @@ pub struct TargetReport {
     pub errors: Vec<String>,
     /// Files that are missing or may be torn.
     pub warnings: Warnings,
+    /// Its hooks, in the order in which they ran.
+    pub hooks: Vec<HookReport>,
 }
 
 /// The outcome of one target on one storage.
@@ -149,6 +166,7 @@ impl JobReport {
             errors: Vec::new(),
             warnings: Vec::new(),
             notes: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 

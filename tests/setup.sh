@@ -52,6 +52,9 @@ needs=(
     pg_ctlcluster:postgresql
     # mongodb, redis, sqlite
     # external, command
+    etcd:etcd-server
+    etcdctl:etcd-client
+    python3:python3
     # What has no command is known by a file.
     /usr/lib/proftpd/mod_tls.so:proftpd-mod-crypto
     /usr/lib/nginx/modules/ngx_http_dav_ext_module.so:libnginx-mod-http-dav-ext

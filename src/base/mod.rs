@@ -13,6 +13,7 @@ mod level;
 mod plugin;
 mod secret;
 mod step;
+mod units;
 mod warnings;
 mod watcher;
 
@@ -27,6 +28,7 @@ pub use level::Level;
 pub use plugin::{MakeSchema, PENDING, Plugin, Wrong};
 pub use secret::Secret;
 pub use step::{Rank, Step, decade};
+pub use units::{Size, Span};
 pub use warnings::{Noted, Warnings};
 pub use watcher::{Progress, Silent, Watcher};
 

@@ -6,10 +6,12 @@ use serde::Serialize;
 
 use crate::base::{chain, display};
 use crate::cli::args::{Globals, Restore};
-use crate::cli::failure::{Failure, INTERRUPTED, NOTHING};
+use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::output;
-use crate::plan::{JobSource, Plan};
+use crate::cli::restore::tell_hooks;
+use crate::plan::{Entry, JobSource, Plan};
 use crate::restore::apply::{self, How};
+use crate::restore::hooks::Around;
 use crate::restore::load::{Goal, Loaded, into_server, source_of};
 use crate::restore::pick::Choice;
 use crate::sources::Back;
@@ -52,10 +54,15 @@ pub(crate) async fn run(
         tell_plan(choice, source, into, rescue.is_some());
         return Ok(0);
     }
-    match into_server(choice, &Goal { source, loader, into, rescue }, how).await {
+    let connect = verb.connect.as_deref().and_then(|job| find(plan, job)?.as_job());
+    let mut around = Around::new(choices, connect, ("INTO", into.into()), &how.cancel);
+    let goal = Goal { source, loader, into, rescue };
+    let loaded = around.target(choice, connect, into_server(choice, &goal, how)).await;
+    let lacking = tell_hooks(around.finish().await);
+    match loaded {
         Ok(loaded) => {
             tell(globals, choice, source, into, loaded);
-            Ok(0)
+            Ok(if lacking { PARTLY } else { 0 })
         }
         Err(apply::Error::Cancelled) => Ok(INTERRUPTED),
         Err(error) => Err(Failure::new(NOTHING, chain(&error))),
@@ -75,9 +82,13 @@ fn only<'a, 'c>(choices: &'c [Choice<'a>]) -> Result<&'c Choice<'a>, Failure> {
     }
 }
 
+fn find<'a>(plan: &'a Plan, name: &str) -> Option<&'a Entry> {
+    plan.jobs.iter().find(|entry| entry.name() == name)
+}
+
 fn source_of_job<'a>(plan: &'a Plan, name: &str) -> Result<&'a JobSource, Failure> {
-    let job = plan.jobs.iter().find(|entry| entry.name() == name);
-    let job = job.ok_or_else(|| Failure::usage(format!("--connect: there is no job {name:?}")))?;
+    let none = || Failure::usage(format!("--connect: there is no job {name:?}"));
+    let job = find(plan, name).ok_or_else(none)?;
     let Some(job) = job.as_job() else {
         let error = format!("--connect: the job {name:?} has errors in its config: see `check`");
         return Err(Failure::usage(error));

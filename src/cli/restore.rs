@@ -17,6 +17,7 @@ use crate::plan::{Main, Plan};
 use crate::restore::apply::{self, How, Restored};
 use crate::restore::explain::{Explained, explain, explain_chain};
 use crate::restore::holdings::{self, Holdings};
+use crate::restore::hooks::Around;
 use crate::restore::pick::{Choice, NothingFound, Want, pick};
 use crate::run::{Env, Selection};
 use crate::sources::Back;
@@ -254,11 +255,15 @@ async fn to_folders(
         return Ok(0);
     }
     let (mut rows, mut matched) = (Vec::new(), BTreeSet::new());
+    let mut around = Around::new(choices, None, ("TO", to.into()), &how.cancel);
     for Goal { choice, into } in &goals {
-        let done = match fs::create_dir_all(into) {
-            Ok(()) => bring_back(choice, into, how).await,
-            Err(error) => Err(apply::Error::Other(format!("{}: {error}", into.display()).into())),
+        let work = async {
+            let made =
+                fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()));
+            made.map_err(|error| apply::Error::Other(error.into()))?;
+            bring_back(choice, into, how).await
         };
+        let done = around.target(choice, None, work).await;
         matched.extend(done.iter().flat_map(|(restored, _)| &restored.matched));
         match done {
             Err(apply::Error::NoMatch(_)) => remove_empty(into, to),
@@ -268,6 +273,7 @@ async fn to_folders(
             break;
         }
     }
+    let lacking = tell_hooks(around.finish().await);
     if rows.is_empty() && !how.cancel.is_cancelled() {
         return Err(no_match(how));
     }
@@ -281,7 +287,7 @@ async fn to_folders(
     }
     let missing = tell_unmatched(how, &matched);
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
-    let lacking = missing || rows.iter().any(|row| !row.failed.is_empty());
+    let lacking = lacking || missing || rows.iter().any(|row| !row.failed.is_empty());
     Ok(match failed {
         _ if how.cancel.is_cancelled() => INTERRUPTED,
         0 if lacking => PARTLY,
@@ -289,6 +295,12 @@ async fn to_folders(
         all if all == rows.len() => NOTHING,
         _ => PARTLY,
     })
+}
+
+/// Tells what went wrong with hooks after a restore, and whether anything did.
+pub(crate) fn tell_hooks(problems: Vec<String>) -> bool {
+    problems.iter().for_each(|problem| tracing::error!("{problem}"));
+    !problems.is_empty()
 }
 
 /// Brings one artefact back below `into`; what is a physical copy is made ready there, and the

@@ -55,11 +55,12 @@ impl Fetcher {
         }
     }
 
-    /// Fetches what `main` itself needs; defaults and named storages are fetched in the jobs.
+    /// Fetches what `main` itself needs; defaults, templates and named storages are fetched in the
+    /// jobs.
     pub(crate) fn fill_main(&mut self, main: &mut Node, problems: &mut Problems) {
         let Value::Map(entries) = &mut main.value else { return };
         for entry in entries {
-            if !["defaults", "storage_connects"].contains(&entry.key.as_str()) {
+            if !["defaults", "storage_connects", "templates"].contains(&entry.key.as_str()) {
                 self.fill(&mut entry.value, &format!("main.{}", entry.key), problems);
             }
         }

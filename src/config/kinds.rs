@@ -117,7 +117,7 @@ impl Section {
     fn not_built(self) -> &'static [&'static str] {
         match self {
             Self::Main => &[],
-            Self::Job => &["encrypt", "hooks", "notify", "schedule", "snapshot", "template"],
+            Self::Job => &["encrypt", "notify", "schedule", "snapshot"],
             Self::Source => &["encrypt", "hooks", "snapshot"],
             Self::Storage => &["encrypt", "layout"],
             Self::Limits => {
@@ -150,7 +150,7 @@ fn is_empty(node: &Node) -> bool {
 }
 
 const DROPPED: [&str; 3] = ["deferred_copying", "deferred_copying_level", "remote_mount_point"];
-const WITHOUT_EFFECT: [&str; 21] = [
+const WITHOUT_EFFECT: [&str; 20] = [
     "admin_mail",
     "blkio_weight",
     "block_io_read",
@@ -171,7 +171,6 @@ const WITHOUT_EFFECT: [&str; 21] = [
     "smtp_timeout",
     "smtp_tls",
     "smtp_user",
-    "templates",
 ];
 
 /// Tells whether `key` is a word of jobs, though not a field.

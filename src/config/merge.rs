@@ -4,12 +4,12 @@
 use crate::config::kinds;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::problem::{Problem, Problems, nearest};
-use crate::config::{de, raw};
+use crate::config::{de, raw, template};
 use crate::storages::Config as StorageConfig;
 
 /// Returns `job` with the defaults and named storages of `main` under it.
 pub(crate) fn job(main: &Node, job: &Node, path: &str, problems: &mut Problems) -> Node {
-    let mut job = job.clone();
+    let mut job = template::apply(main, job, path, problems);
     if let Some(defaults) = main.get("defaults") {
         put_under(&mut job, defaults, &is_default);
     }
@@ -36,6 +36,7 @@ pub(crate) fn job(main: &Node, job: &Node, path: &str, problems: &mut Problems) 
 
 /// Checks the keys of `main.defaults` and `main.storage_connects` once, not in every job.
 pub(crate) fn check(main: &Node, problems: &mut Problems) {
+    template::check(main, problems);
     if let Some(defaults) = main.get("defaults") {
         let path = "main.defaults";
         if !matches!(defaults.value, Value::Map(_)) {
@@ -43,7 +44,7 @@ pub(crate) fn check(main: &Node, problems: &mut Problems) {
             problems.push(Problem::error(&defaults.mark, path, message));
         }
         for entry in defaults.entries().iter().filter(|entry| !is_default(&entry.key)) {
-            let fields = de::fields::<raw::Job>().iter().copied().filter(|key| *key != "job");
+            let fields = de::fields::<raw::Job>().iter().copied().filter(|key| is_default(key));
             problems.push(de::unknown_key(entry, path, fields));
         }
     }
@@ -112,7 +113,7 @@ fn connect(storage: &mut Node, connects: &[Node], path: &str, problems: &mut Pro
 }
 
 /// Adds the entries of `below` that `above` does not set, as far as `wanted`.
-fn put_under(above: &mut Node, below: &Node, wanted: &dyn Fn(&str) -> bool) {
+pub(crate) fn put_under(above: &mut Node, below: &Node, wanted: &dyn Fn(&str) -> bool) {
     let Value::Map(entries) = &mut above.value else { return };
     for entry in below.entries().iter().filter(|entry| wanted(&entry.key)) {
         if entry.value.is_blank() || is_answered(entries, &entry.key) {
@@ -121,10 +122,15 @@ fn put_under(above: &mut Node, below: &Node, wanted: &dyn Fn(&str) -> bool) {
         match entries.iter_mut().find(|own| own.key == entry.key) {
             None => entries.push(entry.clone()),
             Some(own) if own.value.is_blank() => *own = entry.clone(),
-            Some(own) if own.key == "limits" => put_under(&mut own.value, &entry.value, &|_| true),
+            Some(own) if is_merged(&own.key) => put_under(&mut own.value, &entry.value, &|_| true),
             Some(_) => {}
         }
     }
+}
+
+/// Tells whether a mapping does not hide the one of the same key under it: each of its keys does.
+pub(crate) fn is_merged(key: &str) -> bool {
+    ["limits", "hooks", "per_target"].contains(&key)
 }
 
 /// Tells whether another spelling of `key` is set, which then wins.
@@ -138,7 +144,8 @@ fn is_answered(entries: &[Entry], key: &str) -> bool {
 }
 
 fn is_default(key: &str) -> bool {
-    key != "job" && (de::fields::<raw::Job>().contains(&key) || kinds::is_known_of_jobs(key))
+    !["job", "template", "parameters"].contains(&key)
+        && (de::fields::<raw::Job>().contains(&key) || kinds::is_known_of_jobs(key))
 }
 
 /// Tells whether `key` is a key of any storage, or one of `own`, those of its kind.

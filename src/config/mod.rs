@@ -18,13 +18,14 @@ pub mod raw;
 mod read;
 mod schema;
 mod show;
+mod template;
 mod trust;
-mod units;
 mod yaml;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+pub use crate::base::{Size, Span};
 pub use compress::{Compress, Format};
 pub use fetch::Fetcher;
 pub use incremental::{Incremental, Levels};
@@ -35,7 +36,6 @@ pub use read::{Draft, Job, Source, Storage, blame};
 pub use schema::schema;
 pub use show::{Line, show};
 pub use trust::Trust;
-pub use units::{Size, Span};
 
 /// A config as its files say it.
 #[derive(Debug)]
@@ -134,7 +134,9 @@ impl Config {
             _ => {}
         };
         self.main.walk(&mut visit);
-        self.jobs.iter().for_each(|job| job.walk(&mut visit));
+        // With their templates: a name may be made with a parameter.
+        let jobs: Vec<Draft> = (0..self.jobs.len()).map(|index| self.draft(index)).collect();
+        jobs.iter().for_each(|draft| draft.node.walk(&mut visit));
         names
     }
 

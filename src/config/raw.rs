@@ -9,10 +9,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::base::Secret;
+use crate::base::{Secret, Size, Span};
 use crate::config::compress::Compress;
 use crate::config::incremental::Incremental;
-use crate::config::units::{Size, Span};
 
 /// `main`: settings of the whole program.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -91,9 +90,9 @@ pub struct Main {
     #[serde(default)]
     #[schemars(with = "serde_json::Value")]
     pub metrics: Apart,
-    /// Texts of messages (without effect yet).
+    /// Definitions of jobs by their names; jobs use one as `template: NAME` with `parameters`.
     #[serde(default)]
-    #[schemars(with = "serde_json::Value")]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub templates: Apart,
 }
 
@@ -133,6 +132,12 @@ pub struct Limits {
 pub struct Job {
     /// Its name, once in a config.
     pub job: String,
+    /// The definition of `main.templates` that it takes what it does not say from.
+    pub template: Option<String>,
+    /// What `${NAME}` in the template stands for.
+    #[serde(default)]
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
+    pub parameters: Apart,
     /// What kind of source it has.
     #[serde(rename = "type")]
     pub kind: String,
@@ -184,6 +189,8 @@ pub struct Job {
     pub retries: Option<u32>,
     /// Limits for every storage of the job.
     pub limits: Option<Limits>,
+    /// Commands around its work.
+    pub hooks: Option<Hooks>,
     /// What it reads.
     #[serde(default)]
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
@@ -192,6 +199,52 @@ pub struct Job {
     #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     #[serde(default)]
     pub storages: Apart,
+}
+
+/// Commands around the work of a job: lines for the shell, one or a list of them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hooks {
+    /// Before everything; if it fails, nothing is dumped and nothing rotated.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// After everything, whatever came of it.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// After trouble, before `after`.
+    #[serde(default)]
+    pub on_error: Vec<String>,
+    /// Before a restore; if it fails, nothing is brought back.
+    #[serde(default)]
+    pub before_restore: Vec<String>,
+    /// After a restore, whatever came of it.
+    #[serde(default)]
+    pub after_restore: Vec<String>,
+    /// The same around each target.
+    pub per_target: Option<TargetHooks>,
+    /// How long each line may take; by default an hour, 0 for ever.
+    pub timeout: Option<Span>,
+}
+
+/// Commands around the work on each target.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetHooks {
+    /// Before it is read; if it fails, this target is not dumped.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// After it, whatever came of it.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// After trouble with it, before `after`.
+    #[serde(default)]
+    pub on_error: Vec<String>,
+    /// Before it is brought back; if it fails, it is not.
+    #[serde(default)]
+    pub before_restore: Vec<String>,
+    /// After it was brought back, whatever came of it.
+    #[serde(default)]
+    pub after_restore: Vec<String>,
 }
 
 /// The keys that every source may have.

@@ -18,6 +18,8 @@ pub struct Draft {
     pub path: String,
     /// What was wrong so far.
     pub problems: Problems,
+    /// Its template could not be filled in: what it lacks then says nothing.
+    is_hollow: bool,
 }
 
 /// A job as read.
@@ -65,7 +67,8 @@ impl Draft {
     pub(crate) fn new(main: &Node, job: &Node, path: String) -> Self {
         let mut problems = Problems::default();
         let node = merge::job(main, job, &path, &mut problems);
-        Self { node, path, problems }
+        let is_hollow = job.get("template").is_some() && problems.has_errors();
+        Self { node, path, problems, is_hollow }
     }
 
     /// Returns the job's name, if it has one that is written out.
@@ -95,6 +98,9 @@ impl Draft {
 
     /// Reads everything; what is wrong is in the draft's problems then.
     pub fn read(&mut self) -> Job {
+        if self.is_hollow {
+            return Job { keys: None, sources: Vec::new(), storages: Vec::new() };
+        }
         let types = kinds::types();
         let kind = kinds::find(&self.node, "type", &types, &self.path, &mut self.problems);
         let kind = kind.filter(|kind| kind.is_built());

@@ -36,6 +36,11 @@ pub fn schema() -> Value {
         let Some(own) = own_schema(kind, &mut generator) else { continue };
         jobs.push(job_of(kind, &job, &common, &own, &storages));
     }
+    jobs.push(json!({
+        "description": "a job of main.templates",
+        "type": "object",
+        "required": ["template"],
+    }));
     jobs.extend(later("type", &kinds));
     let definitions: Map<String, Value> = generator.take_definitions(true);
     json!({

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config::node::{Mark, Node, Tag, Value};
 use crate::config::problem::{Problem, Problems, nearest};
-use crate::config::{Config, kinds, mask, schema};
+use crate::config::{Config, Draft, kinds, mask, schema};
 
 /// One value of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,10 +21,10 @@ pub struct Line {
 ///
 /// Nothing is fetched. Errors: there is no such job, or a storage's name leads nowhere.
 pub fn show(config: &Config, job: &str) -> Result<Vec<Line>, Problems> {
-    let name = |node: &Node| node.get("job").and_then(Node::text).map(str::to_owned);
-    let Some(index) = config.jobs().iter().position(|node| name(node).as_deref() == Some(job))
-    else {
-        let names: Vec<String> = config.jobs().iter().filter_map(name).collect();
+    let drafts: Vec<Draft> = (0..config.jobs().len()).map(|index| config.draft(index)).collect();
+    let Some(index) = drafts.iter().position(|draft| draft.name() == Some(job)) else {
+        let names = drafts.iter().filter_map(Draft::name).map(str::to_owned);
+        let names: Vec<String> = names.collect();
         let near = nearest(job, names.iter().map(String::as_str));
         let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
         let message = format!("there is no job `{job}`{near}");

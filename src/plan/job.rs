@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::chain;
 use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
 use crate::plan::resolve::Seen;
-use crate::plan::{Group, Job, JobSource, Place, Require, Verify, increments, place};
+use crate::plan::{Group, Job, JobSource, Place, Require, Verify, hooks, increments, place};
 use crate::sources::Setting;
 use crate::stream::{Codec, Compression};
 
@@ -58,7 +58,9 @@ pub(crate) fn resolve(
     if !draft.problems.has_errors() {
         note_shared_folders(&keys.job, &read.sources, &places, seen, &mut draft.problems);
     }
+    let hooks = keys.hooks.as_ref().map(|hooks| hooks::resolve(hooks, &setting(&keys, common)));
     Some(Job {
+        hooks: hooks.unwrap_or_default(),
         tmp_dir: tmp_dir(Some(&keys)).to_owned(),
         name: keys.job,
         kind: draft.kind()?.name,
@@ -77,6 +79,18 @@ pub(crate) fn resolve(
         tags: keys.tags,
         notes: Vec::new(),
     })
+}
+
+/// What programs of the job itself are told.
+fn setting<'a>(keys: &'a raw::Job, common: Common<'a>) -> Setting<'a> {
+    Setting {
+        job: &keys.job,
+        name: None,
+        tmp_dir: tmp_dir(Some(keys)),
+        state_dir: common.state_dir,
+        secret_env: common.secret_env,
+        silence: None,
+    }
 }
 
 fn source(

@@ -1,6 +1,7 @@
 //! What the program will do, resolved once from the config: nothing after this room looks at
 //! YAML, environment or defaults. Resolving dials nobody.
 
+mod hooks;
 mod increments;
 mod job;
 mod layers;
@@ -19,6 +20,7 @@ use crate::storages::Storage;
 use crate::stream::Compression;
 
 pub use crate::base::Group;
+pub use hooks::{Hook, HookSet, Hooks};
 pub use resolve::{Fetch, group_of, problems, resolve};
 
 /// Everything that a config asks for.
@@ -159,6 +161,8 @@ pub struct Job {
     pub tags: Vec<String>,
     /// Things in its config that are worth a word, with file and line.
     pub notes: Vec<String>,
+    /// Commands around its work.
+    pub hooks: Hooks,
 }
 
 /// How the copies of a job build on one another.

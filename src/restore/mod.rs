@@ -7,6 +7,7 @@ pub mod apply;
 mod chain;
 pub mod explain;
 pub mod holdings;
+pub mod hooks;
 pub mod load;
 pub mod pick;
 pub mod ranged;

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive::{Base, ChainOptions, IndexWriter, PackOptions, Packed, TreeSize, pack};
-use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
+use crate::base::{ArtefactId, BoxError, Cancelled, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
 use crate::stream::{
-    self, ByteStream, Codec, DumpFacts, Frames, Payload, Pending, Sums, Tree, compress,
+    self, ByteStream, Codec, Compression, DumpFacts, Frames, Payload, Pending, Remove, Sums, Tree,
+    compress,
 };
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
@@ -21,6 +22,31 @@ pub(crate) struct Flow {
     blake3: Pending<Digest>,
     sums: Pending<Sums>,
     made: Made,
+    compression: Compression,
+    naming: Option<Naming>,
+    remains: Option<Remains>,
+}
+
+/// What came of asking the source.
+pub(crate) enum Opened {
+    /// Bytes are on their way.
+    Flow(Box<Flow>),
+    /// Whoever was called has stored them elsewhere; the reason.
+    Elsewhere(&'static str),
+}
+
+/// What the source alone knows of the name of its artefact.
+pub(crate) struct Naming {
+    pub(crate) base: Vec<u8>,
+    pub(crate) ext: String,
+    /// What compression adds.
+    pub(crate) suffix: &'static str,
+}
+
+/// A file that goes once every storage has a copy of it.
+pub(crate) struct Remains {
+    pub(crate) location: String,
+    pub(crate) remove: Remove,
 }
 
 /// What was opened, and what it will say of itself.
@@ -44,6 +70,8 @@ pub(crate) struct Facts {
     pub(crate) index: Option<IndexWriter>,
     /// What a dump says of itself.
     pub(crate) dump: DumpFacts,
+    /// How the stored bytes are compressed.
+    pub(crate) compression: Compression,
 }
 
 impl Flow {
@@ -57,9 +85,21 @@ impl Flow {
         marks: Vec<u64>,
         chain: Option<ChainOptions>,
         run: &Run<'_>,
-    ) -> Result<Self, BoxError> {
+    ) -> Result<Opened, BoxError> {
         let progress = progress_of(item, expected_bytes, run);
-        let (raw, made) = match item.source.source.open(&item.target).await? {
+        let mut compression = item.source.compression;
+        let (mut naming, mut remains) = (None, None);
+        let (raw, made) = match ask(item, run).await? {
+            Payload::Elsewhere(why) => return Ok(Opened::Elsewhere(why)),
+            Payload::Produced(file) => {
+                if file.is_compressed {
+                    compression = Codec::None.by_default();
+                }
+                let (base, ext, suffix) = (file.base, file.ext, compression.codec.suffix());
+                naming = Some(Naming { base, ext, suffix });
+                remains = Some(Remains { location: file.location, remove: file.remove });
+                (stream::watched(file.dump.bytes, progress), Made::Dump(file.dump.facts))
+            }
             Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
                 own_copies_inside(&*tree, run)?;
@@ -73,19 +113,29 @@ impl Flow {
                 (raw, Made::Tree(packed))
             }
         };
-        let how = item.source.compression;
-        let (stream, frames, blake3, sums) = if how.codec == Codec::None {
+        let (stream, frames, blake3, sums) = if compression.codec == Codec::None {
             // What is stored is what is inside.
             let (raw, blake3, sums) = stream::both(raw, marks);
-            let (stream, frames) = compress(raw, how);
+            let (stream, frames) = compress(raw, compression);
             (stream, frames, blake3, sums)
         } else {
             let (raw, blake3) = stream::blake3(raw);
-            let (framed, frames) = compress(raw, how);
+            let (framed, frames) = compress(raw, compression);
             let (stream, sums) = stream::sums(framed, marks);
             (stream, frames, blake3, sums)
         };
-        Ok(Self { stream, frames, blake3, sums, made })
+        let flow = Self { stream, frames, blake3, sums, made, compression, naming, remains };
+        Ok(Opened::Flow(Box::new(flow)))
+    }
+
+    /// Splits off what the source alone knows of the name.
+    pub(crate) fn take_naming(&mut self) -> Option<Naming> {
+        self.naming.take()
+    }
+
+    /// Splits off the file that goes in the end.
+    pub(crate) fn take_remains(&mut self) -> Option<Remains> {
+        self.remains.take()
     }
 
     /// Splits off the stream from what will be known.
@@ -106,7 +156,18 @@ impl Flow {
         };
         let (blake3, sums) = (self.blake3.get().await?, self.sums.get().await?);
         let frames = self.frames.get().await?;
-        Ok(Facts { frames, blake3, sums, files, tree, warnings, index, dump })
+        let compression = self.compression;
+        Ok(Facts { frames, blake3, sums, files, tree, warnings, index, dump, compression })
+    }
+}
+
+/// Opens the target; a source that is still at it when somebody asks to stop is let go.
+async fn ask(item: &Item<'_>, run: &Run<'_>) -> Result<Payload, BoxError> {
+    let occasion = run.occasion();
+    tokio::select! {
+        biased;
+        () = run.scene.env.cancel.cancelled() => Err(Cancelled.into()),
+        opened = item.source.source.open_on(&item.target, &occasion) => Ok(opened?),
     }
 }
 

@@ -1,13 +1,14 @@
 //! The targets of a job with the names that they will have on a storage.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use tracing::{error, info};
 
 use crate::base::chain;
 use crate::catalogue::Names;
 use crate::plan::{Job, JobSource};
-use crate::report::{JobReport, TargetReport};
+use crate::report::{HookReport, JobReport, TargetReport};
 use crate::run::Env;
 use crate::sources::Target;
 
@@ -17,6 +18,8 @@ pub(crate) struct Item<'a> {
     pub(crate) number: usize,
     pub(crate) source: &'a JobSource,
     pub(crate) target: Target,
+    /// The hooks that ran before it.
+    pub(crate) before: OnceLock<Vec<HookReport>>,
 }
 
 impl Item<'_> {
@@ -45,7 +48,8 @@ pub(crate) async fn of<'a>(job: &'a Job, env: &Env, report: &mut JobReport) -> V
                 report.errors.extend(found.failed.iter().map(|error| chain(error)));
                 report.notes.extend(found.notes);
                 for target in found.targets {
-                    items.push(Item { number: items.len() + 1, source, target });
+                    let (number, before) = (items.len() + 1, OnceLock::new());
+                    items.push(Item { number, source, target, before });
                 }
             }
             Err(error) => report.errors.push(chain(&error)),

@@ -7,6 +7,7 @@
 pub(crate) mod deliver;
 mod fill;
 mod flow;
+pub(crate) mod hooks;
 mod increments;
 mod items;
 mod journal;
@@ -23,7 +24,7 @@ mod store;
 mod sweep;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -37,7 +38,8 @@ pub use sweep::{Stale, SweepPlace, SweepReport, foretell_dead, remove_stale, sta
 
 use crate::base::{Cancel, Clock, RunId, Watcher, chain};
 use crate::plan::{Entry, Job, Main, Plan};
-use crate::report::{JobReport, Report};
+use crate::report::{HookReport, JobReport, Report};
+use crate::sources::Occasion;
 
 pub use leftovers::clear_leftovers;
 pub use preview::{Preview, PreviewPlace, PreviewTarget, preview};
@@ -168,14 +170,12 @@ async fn run_job(job: &Job, env: &Env, started: Zoned, report: &mut JobReport) {
     };
     let cancel = env.cancel.child();
     let env = Env { cancel: cancel.clone(), ..env.clone() };
-    let run = Run { scene: Scene { job, env: &env, started }, id, journal };
-    let work = run.all_targets(report);
+    let (before, targets) = (OnceLock::new(), OnceLock::new());
+    let run = Run { scene: Scene { job, env: &env, started }, id, journal, before, targets };
+    let work = run.between_hooks(report);
     match job.timeout {
         None => work.await,
         Some(limit) => with_deadline(limit, &cancel, work).await,
-    }
-    if cancel.is_cancelled() && !report.targets.iter().any(|target| target.has_failure()) {
-        report.errors.push("interrupted before everything was done".into());
     }
     if let Err(error) = run.journal.finish() {
         report.warnings.push(format!("the journal of this run could not be closed: {error}"));
@@ -206,12 +206,23 @@ pub(crate) struct Run<'a> {
     pub(crate) scene: Scene<'a>,
     pub(crate) id: RunId,
     pub(crate) journal: Journal,
+    /// The hooks that ran before the job.
+    pub(crate) before: OnceLock<Vec<HookReport>>,
+    /// The names of all targets, once they are known.
+    pub(crate) targets: OnceLock<Vec<String>>,
 }
 
 impl Run<'_> {
+    /// What commands of the user are told of this run.
+    pub(crate) fn occasion(&self) -> Occasion<'_> {
+        Occasion { run: Some(&self.id), targets: self.targets.get().map_or(&[], Vec::as_slice) }
+    }
+
     async fn all_targets(&self, report: &mut JobReport) {
         let Scene { job, env, .. } = &self.scene;
         let items = items::of(job, env, report).await;
+        let names = items.iter().map(|item| item.target.name.clone()).collect();
+        self.targets.set(names).ok();
         let shelves = Shelf::claim_all(job, env, &self.journal).await;
         let mut done = 0;
         for source in &job.sources {
@@ -235,6 +246,9 @@ impl Run<'_> {
         if env.cancel.is_cancelled() && left > 0 {
             report.errors.push(format!("stopped with {left} targets not yet tried"));
         }
+        if env.cancel.is_cancelled() && !report.targets.iter().any(|target| target.has_failure()) {
+            report.errors.push("interrupted before everything was done".into());
+        }
     }
 
     /// Backs up one target, unless somebody asked to stop.
@@ -246,7 +260,7 @@ impl Run<'_> {
         if self.scene.env.cancel.is_cancelled() {
             return None;
         }
-        let stored = store::store(self, item, shelves).await;
+        let stored = self.target_between_hooks(item, store::store(self, item, shelves)).await;
         tell(&stored);
         Some(stored)
     }

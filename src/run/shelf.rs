@@ -10,6 +10,7 @@ use crate::catalogue::{Stored, Survey, identity_matches, survey};
 use crate::plan::{Job, Place};
 use crate::report::{PlaceOutcome, PlaceReport};
 use crate::retention::{self, Copy, Link, Rotation};
+use crate::run::flow::Naming;
 use crate::run::items::Item;
 use crate::run::memory;
 use crate::run::{Env, Journal, Scene, as_copy, stale};
@@ -34,6 +35,8 @@ pub(crate) struct Due<'a> {
     pub(crate) stored: Vec<Stored>,
     /// Whether the storage let itself be listed.
     pub(crate) listed: bool,
+    /// Which names are taken there, as far as it let itself be listed.
+    taken: Survey,
     /// What there was before this run removed anything: a new copy is measured against it.
     pub(crate) before: Vec<Copy>,
     /// The guard that kept rotation from making room, in words.
@@ -111,7 +114,7 @@ impl<'a> Shelf<'a> {
     ) -> Result<std::result::Result<Due<'a>, PlaceReport>> {
         let place = self.place;
         let names = item.names(server_folder(place, scene.env));
-        let Some(survey) = holdings(place, item, &names, scene).await? else {
+        let Some(mut survey) = holdings(place, item, &names, scene).await? else {
             return self.look_unlisted(&names, scene, report).await;
         };
         report.note_troubles(&survey, scene);
@@ -126,8 +129,9 @@ impl<'a> Shelf<'a> {
             level: level.into(),
             key,
             manifest_key,
-            stored: survey.copies,
+            stored: std::mem::take(&mut survey.copies),
             listed: true,
+            taken: survey,
             before: copies,
             held: None,
             chain: None,
@@ -190,11 +194,36 @@ impl<'a> Shelf<'a> {
             manifest_key,
             stored: Vec::new(),
             listed: false,
+            taken: Survey::default(),
             before: Vec::new(),
             held: None,
             chain: None,
             report,
         }))
+    }
+}
+
+impl Due<'_> {
+    /// Gives the new copy the name that its source alone knew; one that exists is never
+    /// overwritten.
+    pub(crate) async fn rename(
+        &mut self,
+        item: &Item<'_>,
+        naming: &Naming,
+        scene: &Scene<'_>,
+    ) -> Result<()> {
+        let names = Names {
+            base: naming.base.clone(),
+            ext: naming.ext.clone(),
+            suffix: naming.suffix.to_owned(),
+            ..item.names(server_folder(self.place, scene.env))
+        };
+        self.key = match self.listed {
+            true => self.taken.free_key(&names, self.level, scene.started.datetime()),
+            false => unseen_free_key(self.place, &names, self.level, scene).await?,
+        };
+        self.manifest_key = manifest_key(&self.key);
+        Ok(())
     }
 }
 
@@ -337,7 +366,7 @@ impl PlaceReport {
         }
     }
 
-    fn with(self, outcome: PlaceOutcome) -> Self {
+    pub(crate) fn with(self, outcome: PlaceOutcome) -> Self {
         Self { outcome, ..self }
     }
 

@@ -14,11 +14,11 @@ use crate::plan::Require;
 use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
 use crate::retention::{self, Moment, Why};
 use crate::run::deliver::{Failure, Pieces, put_segments, seal, segment_bytes, take_back};
-use crate::run::flow::{Facts, Flow, make_tmp_dir};
+use crate::run::flow::{Facts, Flow, Naming, Opened, Remains, make_tmp_dir};
 use crate::run::items::Item;
 use crate::run::rotate::{self, as_copy};
 use crate::run::shelf::{Due, Shelf};
-use crate::run::{Run, fill, increments, memory};
+use crate::run::{Run, fill, hooks, increments, memory};
 use crate::storages::Kind;
 use crate::stream::{ByteStream, Sums, spool, stoppable, tee};
 
@@ -91,21 +91,77 @@ async fn store_due(
     group: Group<'_>,
     report: &mut TargetReport,
 ) -> Result<(), String> {
-    let Group { id, due, chain: of_chain } = group;
-    let opened = async {
-        let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
-        let mut flow = Flow::open(item, &id, expected_bytes(&due), marks, of_chain, run).await?;
-        let depth = TEE_BYTES / item.source.compression.codec.chunk_bytes();
-        let streams = hand_out(flow.take_stream(), (due.len(), depth), run)?;
-        Ok::<_, BoxError>((flow, streams))
-    };
-    let (flow, streams) = match opened.await {
-        Ok(opened) => opened,
+    let Group { id, mut due, chain: of_chain } = group;
+    let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
+    let opened = Flow::open(item, &id, expected_bytes(&due), marks, of_chain, run).await;
+    let mut flow = match opened {
+        Ok(Opened::Flow(flow)) => flow,
+        Ok(Opened::Elsewhere(why)) => {
+            let skipped = || PlaceOutcome::Skipped(why.into());
+            report.places.extend(due.into_iter().map(|due| due.report.with(skipped())));
+            return Ok(());
+        }
         Err(error) => return Err(spread(due, report, chain(&*error))),
     };
+    if let Some(naming) = flow.take_naming() {
+        due = renamed(run, item, &naming, due, report).await;
+    }
+    let remains = flow.take_remains();
+    let depth = TEE_BYTES / item.source.compression.codec.chunk_bytes();
+    let done = match hand_out(flow.take_stream(), (due.len(), depth), run) {
+        Ok(streams) => to_places(run, item, id, *flow, due.into_iter().zip(streams), report).await,
+        Err(error) => Err(spread(due, report, chain(&*error))),
+    };
+    if let Some(remains) = remains {
+        clear(remains, report);
+    }
+    done
+}
+
+/// Gives the new copies the names that only the source knew.
+async fn renamed<'a>(
+    run: &Run<'_>,
+    item: &Item<'_>,
+    naming: &Naming,
+    all: Vec<Due<'a>>,
+    report: &mut TargetReport,
+) -> Vec<Due<'a>> {
+    let mut good = Vec::new();
+    for mut due in all {
+        match due.rename(item, naming, &run.scene).await {
+            Ok(()) => good.push(due),
+            Err(error) => report.places.push(due.report.with(PlaceOutcome::Failed(chain(&error)))),
+        }
+    }
+    good
+}
+
+/// Removes the file of a script once nothing is missing anywhere; until then it may be the only
+/// copy.
+fn clear(remains: Remains, report: &mut TargetReport) {
+    let stored = report.places.iter().any(|place| matches!(place.outcome, PlaceOutcome::Stored(_)));
+    let missed = report.places.iter().any(|place| matches!(place.outcome, PlaceOutcome::Failed(_)));
+    if !stored || missed {
+        let location = remains.location;
+        report
+            .errors
+            .push(format!("{location} was left there: not every storage has a copy of it"));
+    } else if let Err(error) = (remains.remove)() {
+        report.errors.push(format!("every storage has it, but {error}"));
+    }
+}
+
+/// Delivers to every storage that was handed a stream.
+async fn to_places<'a>(
+    run: &Run<'_>,
+    item: &Item<'_>,
+    id: ArtefactId,
+    flow: Flow,
+    places: impl Iterator<Item = (Due<'a>, ByteStream)>,
+    report: &mut TargetReport,
+) -> Result<(), String> {
     info!("{}: collecting", crate::base::display(&item.target.name));
     let artefact = artefact(run, item, id, flow).boxed().shared();
-    let places = due.into_iter().zip(streams);
     let places = places.map(|(due, stream)| to_place(run, due, stream, artefact.clone()));
     let sealed = join_all(places).await;
     match artefact.await {
@@ -294,7 +350,7 @@ impl Artefact {
             }),
             raw_bytes: facts.frames.raw_bytes,
             stored_bytes: facts.frames.stored_bytes,
-            compression: item.source.compression,
+            compression: facts.compression,
             encryption: None,
             frames: FrameSummary {
                 count: facts.frames.starts.len() as u64,
@@ -310,7 +366,7 @@ impl Artefact {
             position: facts.dump.position,
             snapshot: None,
             policy: serde_json::Value::Null,
-            hooks: Vec::new(),
+            hooks: hooks::of_manifest(run, item),
             trigger: run.scene.env.trigger.into(),
             warnings: facts.warnings,
             result: if partial { Outcome::Partial } else { Outcome::Ok },

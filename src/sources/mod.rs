@@ -16,6 +16,7 @@ pub mod mongodb;
 pub mod mysql;
 /// A whole MariaDB or MySQL server as its files, by mariadb-backup or xtrabackup.
 pub mod mysql_xtrabackup;
+mod occasion;
 /// Databases of a PostgreSQL server, each as one dump, and its globals.
 pub mod postgresql;
 /// A whole PostgreSQL cluster as its files.
@@ -40,6 +41,7 @@ use crate::stream::Payload;
 
 pub use back::{Back, Loader, Preparer, Stored};
 pub use files::Files;
+pub use occasion::Occasion;
 
 use tool::Tool;
 
@@ -168,6 +170,10 @@ pub trait Source: Send + Sync {
     }
     /// Starts to read `target`; its path may lie inside a snapshot.
     async fn open(&self, target: &Target) -> Result<Payload>;
+    /// Like [`Self::open`], on an occasion that only commands of the user are told of.
+    async fn open_on(&self, target: &Target, _occasion: &Occasion<'_>) -> Result<Payload> {
+        self.open(target).await
+    }
     /// Called once after the last target was read or given up, also when the run was interrupted:
     /// what was held still goes on.
     async fn close(&self) -> Result<()>;

@@ -10,6 +10,8 @@ mod feed;
 mod options;
 mod private;
 mod running;
+mod shell;
+mod told;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use crate::sources::{Error, Kind};
 pub use call::{Call, Last, ends_with_mark};
 pub use options::{Given, Opt, read_options};
 pub use private::PrivateFolder;
+pub use shell::{Strict, shell};
 pub use words::Words;
 
 /// A program that a source needs, and where it comes from.

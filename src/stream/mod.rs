@@ -11,6 +11,7 @@ mod decompress;
 mod digest;
 mod ordered;
 mod pending;
+mod produced;
 mod read;
 mod segments;
 mod spool;
@@ -34,6 +35,7 @@ pub use compress::compress;
 pub use decompress::decompress;
 pub use digest::{Algorithm, Hasher, Sums, blake3, both, digest_of, sha256, sums};
 pub use pending::{Pending, Promise};
+pub use produced::{Produced, Remove};
 pub use read::StreamReader;
 pub use segments::{Segments, segments};
 pub use spool::spool;
@@ -258,6 +260,10 @@ pub enum Payload {
     Dump(Dump),
     /// Files and folders; `archive` makes a tar of them.
     Tree(Box<dyn Tree>),
+    /// A file that somebody else has made and named.
+    Produced(Produced),
+    /// Whoever was called has stored it elsewhere; the reason, for people.
+    Elsewhere(&'static str),
 }
 
 /// Bytes that are whole once their end mark has come, and what is known of them then.

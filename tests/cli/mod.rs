@@ -7,6 +7,7 @@ mod jobs;
 mod keep;
 mod killed;
 mod listing;
+mod load;
 mod log;
 mod proof;
 mod restore;

@@ -102,7 +102,7 @@ fn jobs() -> Vec<(&'static str, Bed)> {
         ("blank name", instead("job: a", "job: ''")),
         ("no type", instead("    type: desc_files\n", "")),
         ("unknown type", instead("desc_files", "desc_file")),
-        ("type not built", instead("desc_files", "command")),
+        ("type not built", instead("desc_files", "inc_files")),
         ("unknown storage", instead("storage: local", "storage: locl")),
         ("storage without its keys", instead("storage: local", "storage: swift")),
         ("key of another storage", instead("storage: local", "storage: scp\n      bucket_name: b")),

@@ -5,6 +5,7 @@ mod golden;
 mod limits;
 mod meaning;
 mod origins;
+mod templates;
 mod trust;
 
 use std::fs;

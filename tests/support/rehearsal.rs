@@ -212,6 +212,7 @@ impl Rehearsal {
             tmp_dir: self.tmp_dir.clone().unwrap_or_else(|| self.folder.path().to_owned()),
             tags: Vec::new(),
             notes: Vec::new(),
+            hooks: nxs_backup::plan::Hooks::default(),
         };
         let main = Main {
             server_name: self.server.clone(),

@@ -23,6 +23,7 @@ use crate::stream::{self, ByteStream, Dump, DumpFacts, Feeder, Pending};
 pub struct Call {
     pub(super) subject: String,
     program: PathBuf,
+    called: Option<String>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     hidden: BTreeSet<String>,
@@ -47,6 +48,7 @@ impl Call {
         Self {
             subject: subject.to_owned(),
             program: program.to_owned(),
+            called: None,
             args: Vec::new(),
             env: vec![("LC_ALL".into(), "C.UTF-8".into())],
             hidden: setting.secret_env.clone(),
@@ -73,6 +75,37 @@ impl Call {
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Says whom it is for: `subject` stands in front of its errors.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.subject = subject.to_owned();
+        self
+    }
+
+    /// Sets several variables, as [`Call::env`] does.
+    #[must_use]
+    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(
+        self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        variables.into_iter().fold(self, |call, (name, value)| call.env(name, value))
+    }
+
+    /// Names it in errors and in the log by what it is for, not by its program: a line of the
+    /// config is not the shell that runs it.
+    #[must_use]
+    pub fn called(mut self, name: &str) -> Self {
+        self.called = Some(name.to_owned());
+        self
+    }
+
+    /// Says how long it may give nothing; `None` for ever.
+    #[must_use]
+    pub fn silence(mut self, silence: Option<Duration>) -> Self {
+        self.silence = silence;
         self
     }
 
@@ -206,9 +239,10 @@ impl Call {
         running.end().await;
         let words = quoted(&running.last_words().await);
         let problem = format!(
-            "gave nothing for {} s and was ended: is something locked? The source's `timeout` sets \
-             how long to wait{words}",
-            silence.as_secs()
+            "gave nothing for {} s and was ended: is something locked? {} sets how long to \
+             wait{words}",
+            silence.as_secs(),
+            if self.called.is_some() { "`dump_timeout`" } else { "the source's `timeout`" },
         );
         self.failure(problem, None)
     }
@@ -232,6 +266,9 @@ impl Call {
     }
 
     pub(super) fn name(&self) -> String {
+        if let Some(name) = &self.called {
+            return name.clone();
+        }
         let name = self.program.file_name().unwrap_or(self.program.as_os_str());
         name.to_string_lossy().into_owned()
     }
