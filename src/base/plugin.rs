@@ -22,6 +22,9 @@ pub struct Plugin {
     pub on_job: bool,
     /// Describes its keys; `None` when it is known, but not built in this version.
     pub schema: Option<MakeSchema>,
+    /// Its keys as commented YAML, for `generate`: blanks to fill in are `''` with a comment
+    /// `# fill in, such as VALUE`.
+    pub sample: &'static str,
 }
 
 /// Makes the schema of a struct: its `json_schema`.
@@ -34,7 +37,7 @@ impl Plugin {
         aliases: &'static [&'static str],
         schema: MakeSchema,
     ) -> Self {
-        Self { name, aliases, group: None, on_job: false, schema: Some(schema) }
+        Self { name, aliases, group: None, on_job: false, schema: Some(schema), sample: "" }
     }
 
     /// Describes a kind of source.
@@ -44,7 +47,7 @@ impl Plugin {
         group: Group,
         schema: MakeSchema,
     ) -> Self {
-        Self { name, aliases, group: Some(group), on_job: false, schema: Some(schema) }
+        Self { name, aliases, group: Some(group), on_job: false, schema: Some(schema), sample: "" }
     }
 
     /// Says that its keys stand on the job itself, which has no `sources`.
@@ -54,13 +57,20 @@ impl Plugin {
         self
     }
 
+    /// Gives its keys as commented YAML.
+    #[must_use]
+    pub const fn sample(mut self, yaml: &'static str) -> Self {
+        self.sample = yaml;
+        self
+    }
+
     /// Names a kind that is known, but not built in this version.
     pub const fn later(
         name: &'static str,
         aliases: &'static [&'static str],
         group: Option<Group>,
     ) -> Self {
-        Self { name, aliases, group, on_job: false, schema: None }
+        Self { name, aliases, group, on_job: false, schema: None, sample: "" }
     }
 
     /// Tells whether this version can do it.

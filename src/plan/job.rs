@@ -5,17 +5,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::chain;
-use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
+use crate::config::{self, Compress, Draft, Format, Problem, Problems, Source, raw};
 use crate::plan::resolve::Seen;
-use crate::plan::{Group, Job, JobSource, Place, Require, Verify, place};
+use crate::plan::{Group, Job, JobSource, Place, Require, Verify, limits, place};
 use crate::sources::Setting;
 use crate::stream::{Codec, Compression};
 
 /// What jobs take from `main`.
 #[derive(Clone, Copy)]
 pub(crate) struct Common<'a> {
-    /// The limit of every storage that has none of its own.
-    pub(crate) net: Option<Size>,
+    /// The limits of every job and storage that has none of its own.
+    pub(crate) limits: limits::Common,
     /// Environment variables that secrets came from.
     pub(crate) secret_env: &'a BTreeSet<String>,
     /// Where locks, journals and memory of runs lie.
@@ -71,6 +71,7 @@ pub(crate) fn resolve(
         spool: keys.spool.unwrap_or(false),
         parallel: keys.parallel.map_or(1, |parallel| parallel.max(1) as usize),
         require: keys.require.map_or(Require::default(), require),
+        limits: common.limits.of_job(keys.limits),
         timeout: keys.job_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
         tags: keys.tags,
         notes: Vec::new(),
@@ -159,8 +160,8 @@ fn places(
     for storage in storages {
         let mut problems = Problems::default();
         let peers = storages.iter().filter(on).filter(|one| one.kind.name == storage.kind.name);
-        let (peers, node, path, net) = (peers.count(), &draft.node, &draft.path, common.net);
-        let above = place::Above { keys, node, path, net, peers, tmp_dir };
+        let (peers, node, path) = (peers.count(), &draft.node, &draft.path);
+        let above = place::Above { keys, node, path, limits: common.limits, peers, tmp_dir };
         let resolved = place::resolve(storage, &above, &places, &mut problems);
         draft.problems.extend(problems);
         places.extend(resolved);

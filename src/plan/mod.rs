@@ -3,6 +3,7 @@
 
 mod job;
 mod layers;
+mod limits;
 mod place;
 mod resolve;
 
@@ -15,7 +16,7 @@ use crate::retention::Policy;
 use crate::sources::Source;
 use crate::sources::tool::Tool;
 use crate::storages::Storage;
-use crate::stream::Compression;
+use crate::stream::{Bucket, Compression};
 
 pub use crate::base::Group;
 pub use resolve::{Fetch, group_of, problems, resolve};
@@ -148,6 +149,8 @@ pub struct Job {
     pub require: Require,
     /// How many targets of a source are backed up at the same time.
     pub parallel: usize,
+    /// How it holds itself back.
+    pub limits: Limits,
     /// The job is stopped after this long.
     pub timeout: Option<Duration>,
     /// Where temporary files go.
@@ -156,6 +159,26 @@ pub struct Job {
     pub tags: Vec<String>,
     /// Things in its config that are worth a word, with file and line.
     pub notes: Vec<String>,
+}
+
+/// How a job holds itself back, beside the limits of its storages.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Bytes a second that are read from its sources; all its targets share it.
+    pub disk: Option<Bucket>,
+    /// Niceness of the program and its tools.
+    pub nice: Option<i32>,
+    /// Priority at the disk.
+    pub ionice: Option<IoNice>,
+}
+
+/// Priority at the disk, lower than the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoNice {
+    /// After everybody else of the usual class.
+    Low,
+    /// Only when nobody else wants the disk.
+    Idle,
 }
 
 /// One entry of a job's `sources`.

@@ -63,6 +63,10 @@ impl Flow {
                 (raw, Made::Tree(packed))
             }
         };
+        let raw = match &run.scene.job.limits.disk {
+            Some(bucket) => bucket.limit(raw),
+            None => raw,
+        };
         let (raw, blake3) = stream::blake3(raw);
         let (framed, frames) = compress(raw, item.source.compression);
         let (stream, sha256) = stream::sha256(framed);

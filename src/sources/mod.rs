@@ -37,7 +37,8 @@ impl Config {
     /// The types that are built, with their other spellings and the group they run in; one whose
     /// keys stand on the job itself, without `sources`, is `.on_job()`.
     pub const KINDS: &'static [Plugin] =
-        &[Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema)];
+        &[Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema)
+            .sample(include_str!("files/sample.yaml"))];
 
     /// Returns what the type says of itself.
     pub fn section(&self) -> &dyn Section {

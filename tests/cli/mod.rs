@@ -2,9 +2,11 @@
 
 mod damage;
 mod disks;
+mod generate;
 mod jobs;
 mod keep;
 mod killed;
+mod limits;
 mod listing;
 mod log;
 mod proof;
