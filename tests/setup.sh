@@ -15,6 +15,16 @@ needs=(
     getfattr:attr
     diff:diffutils
     script:bsdutils
+    # Shells that completions are parsed in, and the reader of manual pages.
+    zsh:zsh
+    fish:fish
+    man:man-db
+    # Packages and images.
+    lintian:lintian
+    rpm:rpm
+    mmdebstrap:mmdebstrap
+    buildah:buildah
+    systemd-analyze:systemd
     setpriv:util-linux
     mount:mount
     unshare:util-linux

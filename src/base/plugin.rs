@@ -24,6 +24,9 @@ pub struct Plugin {
     pub in_chains: bool,
     /// Describes its keys; `None` when it is known, but not built in this version.
     pub schema: Option<MakeSchema>,
+    /// Its keys as commented YAML, for `generate`: blanks to fill in are `''` with a comment
+    /// `# fill in, such as VALUE`.
+    pub sample: &'static str,
 }
 
 /// Makes the schema of a struct: its `json_schema`.
@@ -36,7 +39,7 @@ impl Plugin {
         aliases: &'static [&'static str],
         schema: MakeSchema,
     ) -> Self {
-        Self { name, aliases, group: None, on_job: false, in_chains: false, schema: Some(schema) }
+        Self::new(name, aliases, Some(schema))
     }
 
     /// Describes a kind of source.
@@ -46,14 +49,7 @@ impl Plugin {
         group: Group,
         schema: MakeSchema,
     ) -> Self {
-        Self {
-            name,
-            aliases,
-            group: Some(group),
-            on_job: false,
-            in_chains: false,
-            schema: Some(schema),
-        }
+        Self { group: Some(group), ..Self::new(name, aliases, Some(schema)) }
     }
 
     /// Says that its keys stand on the job itself, which has no `sources`.
@@ -70,13 +66,29 @@ impl Plugin {
         self
     }
 
+    /// Gives its keys as commented YAML.
+    #[must_use]
+    pub const fn sample(mut self, yaml: &'static str) -> Self {
+        self.sample = yaml;
+        self
+    }
+
     /// Names a kind that is known, but not built in this version.
     pub const fn later(
         name: &'static str,
         aliases: &'static [&'static str],
         group: Option<Group>,
     ) -> Self {
-        Self { name, aliases, group, on_job: false, in_chains: false, schema: None }
+        Self { group, ..Self::new(name, aliases, None) }
+    }
+
+    const fn new(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        schema: Option<MakeSchema>,
+    ) -> Self {
+        let (group, on_job, in_chains, sample) = (None, false, false, "");
+        Self { name, aliases, group, on_job, in_chains, schema, sample }
     }
 
     /// Tells whether this version can do it.

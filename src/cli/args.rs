@@ -99,6 +99,8 @@ pub(crate) enum Command {
     Plan(Jobs),
     /// Check the config; `check storage NAME` tries a storage for real.
     Check(Check),
+    /// Write a commented job to fill in; `generate main` writes a main config.
+    Generate(Generate),
     /// Show the config as the program understands it.
     Config(ConfigVerb),
     /// List the backups that exist.
@@ -119,6 +121,51 @@ pub(crate) enum Command {
     Unpin(OneId),
     /// Show and remove what dead runs left behind.
     Sweep(Sweep),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page; with --to, write the pages of all verbs.
+    Man {
+        /// The folder that gets the pages.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
+}
+
+/// What to write.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Generate {
+    /// The type of its source, such as `desc_files`.
+    #[arg(short = 'T', long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<String>,
+    /// Its storages, such as `s3 scp`; `local` without.
+    #[arg(short = 'S', long = "storage", visible_alias = "storages", value_name = "KIND", num_args = 1..)]
+    pub(crate) storages: Vec<String>,
+    #[command(flatten)]
+    pub(crate) goal: GenerateGoal,
+    #[command(subcommand)]
+    pub(crate) what: Option<GenerateWhat>,
+}
+
+/// Where it goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GenerateGoal {
+    /// The new file, mode 0600; standard output without.
+    #[arg(short = 'P', long, value_name = "FILE")]
+    pub(crate) path: Option<PathBuf>,
+    /// Replace a file that exists.
+    #[arg(long, requires = "path")]
+    pub(crate) force: bool,
+}
+
+/// What else than a job.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenerateWhat {
+    /// The main config, which includes all of `conf.d`.
+    Main(GenerateGoal),
 }
 
 /// Which jobs.

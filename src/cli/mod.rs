@@ -6,10 +6,12 @@ mod config;
 mod connect;
 mod failure;
 mod find;
+mod generate;
 mod into;
 mod list;
 mod load;
 mod log;
+mod manual;
 mod output;
 mod pin;
 mod plan;
@@ -74,6 +76,7 @@ fn run(args: Args) -> Result<u8, Failure> {
         Command::Plan(verb) => plan::run(&globals, &verb.jobs),
         Command::Check(verb) => check::run(&globals, &verb),
         Command::Config(verb) => config::run(&globals, &verb),
+        Command::Generate(verb) => generate::run(&verb),
         Command::List(verb) => list::run(&globals, &verb),
         Command::Show(verb) => show::run(&globals, &verb),
         Command::Find(verb) => find::run(&globals, &verb),
@@ -83,5 +86,7 @@ fn run(args: Args) -> Result<u8, Failure> {
         Command::Pin(verb) => pin::run(&globals, &verb, true),
         Command::Unpin(verb) => pin::run(&globals, &verb, false),
         Command::Sweep(verb) => sweep::run(&globals, &verb),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { to } => manual::pages(to.as_deref()),
     }
 }

@@ -120,9 +120,7 @@ impl Section {
             Self::Job => &["encrypt", "notify", "schedule", "snapshot"],
             Self::Source => &["encrypt", "hooks", "snapshot"],
             Self::Storage => &["encrypt", "layout"],
-            Self::Limits => {
-                &["cpu", "cpu_shares", "cpu_max_count", "disk", "io", "ionice", "memory", "nice"]
-            }
+            Self::Limits => &["cpu", "cpu_max_count", "io", "memory"],
         }
     }
 }
@@ -150,14 +148,10 @@ fn is_empty(node: &Node) -> bool {
 }
 
 const DROPPED: [&str; 3] = ["deferred_copying", "deferred_copying_level", "remote_mount_point"];
-const WITHOUT_EFFECT: [&str; 20] = [
+const WITHOUT_EFFECT: [&str; 16] = [
     "admin_mail",
-    "blkio_weight",
-    "block_io_read",
-    "block_io_write",
     "catalogue",
     "client_mail",
-    "cpu_shares",
     "general_path_to_all_tmp_dir",
     "level_message",
     "loop_interval",

@@ -31,7 +31,7 @@ pub use fetch::Fetcher;
 pub use incremental::{Incremental, Levels};
 pub use kinds::{storages, types};
 pub use node::{Entry, File, Mark, Node, Tag, Value};
-pub use problem::{Problem, Problems, Severity, Snippet};
+pub use problem::{Problem, Problems, Severity, Snippet, nearest};
 pub use read::{Draft, Job, Source, Storage, blame};
 pub use schema::schema;
 pub use show::{Line, show};

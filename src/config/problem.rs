@@ -258,7 +258,7 @@ impl IntoIterator for Problems {
 }
 
 /// Returns the valid name that is so near to `name` that it may be meant.
-pub(crate) fn nearest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let far = (name.chars().count() / 3).max(1);
     valid
         .into_iter()

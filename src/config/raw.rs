@@ -70,15 +70,15 @@ pub struct Main {
     pub smtp_password: Option<Secret>,
     /// How long to wait for the mail server (without effect yet).
     pub smtp_timeout: Option<Span>,
-    /// MB/s of 2.x (without effect yet).
+    /// MB/s that are read from sources: `limits: {disk: N MB}` of every job that sets none.
     pub block_io_read: Option<u64>,
-    /// MB/s of 2.x (without effect yet).
+    /// MB/s that are written to each `local` storage that has no limit of its own.
     pub block_io_write: Option<u64>,
-    /// Weight of 2.x (without effect yet).
+    /// Weight at the disk, 10 to 1000: below 500 like `limits: {ionice: low}`, below 100 `idle`.
     pub blkio_weight: Option<u32>,
-    /// Finds the device that 2.x throttled (without effect yet).
+    /// Without effect: sources and storages are limited themselves, not a device.
     pub general_path_to_all_tmp_dir: Option<PathBuf>,
-    /// Shares of 2.x (without effect yet).
+    /// `limits: {cpu_shares: N}` of every job that sets none.
     pub cpu_shares: Option<u32>,
     /// Webhooks and pings (without effect yet).
     #[serde(default)]
@@ -119,11 +119,31 @@ pub enum LevelMessage {
 }
 
 /// Limits of a job or a storage.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Bytes a second to and from each storage; 0 for none.
     pub net: Option<Size>,
+    /// Bytes a second that are read from the source, all targets of a job together; 0 for none.
+    pub disk: Option<Size>,
+    /// Niceness of the program and its tools while the job runs: 0 to 19.
+    pub nice: Option<u8>,
+    /// Priority at the disk while the job runs.
+    pub ionice: Option<IoNice>,
+    /// Share of the processor against 1024 of any other program: 2 to 262144.
+    pub cpu_shares: Option<u32>,
+}
+
+/// Priority at the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IoNice {
+    /// Only when nobody else wants the disk.
+    Idle,
+    /// After everybody else of the usual class.
+    Low,
+    /// As the program was started.
+    Normal,
 }
 
 /// The keys that every job may have.

@@ -5,17 +5,19 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::chain;
-use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
+use crate::config::{self, Compress, Draft, Format, Problem, Problems, Source, raw};
 use crate::plan::resolve::Seen;
-use crate::plan::{Group, Job, JobSource, Place, Require, Verify, hooks, increments, place};
+use crate::plan::{
+    Group, Job, JobSource, Place, Require, Verify, hooks, increments, limits, place,
+};
 use crate::sources::Setting;
 use crate::stream::{Codec, Compression};
 
 /// What jobs take from `main`.
 #[derive(Clone, Copy)]
 pub(crate) struct Common<'a> {
-    /// The limit of every storage that has none of its own.
-    pub(crate) net: Option<Size>,
+    /// The limits of every job and storage that has none of its own.
+    pub(crate) limits: limits::Common,
     /// Environment variables that secrets came from.
     pub(crate) secret_env: &'a BTreeSet<String>,
     /// Where locks, journals and memory of runs lie.
@@ -75,6 +77,7 @@ pub(crate) fn resolve(
         spool: keys.spool.unwrap_or(false),
         parallel: keys.parallel.map_or(1, |parallel| parallel.max(1) as usize),
         require: keys.require.map_or(Require::default(), require),
+        limits: common.limits.of_job(keys.limits),
         timeout: keys.job_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
         tags: keys.tags,
         notes: Vec::new(),
@@ -175,9 +178,10 @@ fn places(
     for storage in storages {
         let mut problems = Problems::default();
         let peers = storages.iter().filter(on).filter(|one| one.kind.name == storage.kind.name);
-        let (peers, node, path, net) = (peers.count(), &draft.node, &draft.path, common.net);
+        let (peers, node, path) = (peers.count(), &draft.node, &draft.path);
         let in_chains = draft.kind().is_some_and(|kind| kind.in_chains);
-        let above = place::Above { keys, node, path, net, peers, tmp_dir, in_chains };
+        let limits = common.limits;
+        let above = place::Above { keys, node, path, limits, peers, tmp_dir, in_chains };
         let resolved = place::resolve(storage, &above, &places, &mut problems);
         draft.problems.extend(problems);
         places.extend(resolved);

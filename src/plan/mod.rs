@@ -5,6 +5,7 @@ mod hooks;
 mod increments;
 mod job;
 mod layers;
+mod limits;
 mod place;
 mod resolve;
 
@@ -17,7 +18,7 @@ use crate::retention::{ChainKeep, Policy, Scheme};
 use crate::sources::Source;
 use crate::sources::tool::Tool;
 use crate::storages::Storage;
-use crate::stream::Compression;
+use crate::stream::{Bucket, Compression};
 
 pub use crate::base::Group;
 pub use hooks::{Hook, HookSet, Hooks};
@@ -153,6 +154,8 @@ pub struct Job {
     pub require: Require,
     /// How many targets of a source are backed up at the same time.
     pub parallel: usize,
+    /// How it holds itself back.
+    pub limits: Limits,
     /// The job is stopped after this long.
     pub timeout: Option<Duration>,
     /// Where temporary files go.
@@ -191,6 +194,26 @@ impl Increments {
             rotation: place.policy.rotation,
         }
     }
+}
+
+/// How a job holds itself back, beside the limits of its storages.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Bytes a second that are read from its sources; all its targets share it.
+    pub disk: Option<Bucket>,
+    /// Niceness of the program and its tools.
+    pub nice: Option<i32>,
+    /// Priority at the disk.
+    pub ionice: Option<IoNice>,
+}
+
+/// Priority at the disk, lower than the usual one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoNice {
+    /// After everybody else of the usual class.
+    Low,
+    /// Only when nobody else wants the disk.
+    Idle,
 }
 
 /// One entry of a job's `sources`.

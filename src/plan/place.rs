@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::PENDING;
-use crate::config::{self, Node, Problem, Problems, Size, Storage, raw};
-use crate::plan::Place;
+use crate::config::{self, Node, Problem, Problems, Storage, raw};
 use crate::plan::layers::layered;
+use crate::plan::{Place, limits};
 use crate::retention::{Policy, Rotation};
 use crate::storages::Setting;
 
@@ -18,8 +18,8 @@ pub(crate) struct Above<'a> {
     pub(crate) node: &'a Node,
     /// Where the job is in the tree.
     pub(crate) path: &'a str,
-    /// The limit that `main` sets for all.
-    pub(crate) net: Option<Size>,
+    /// The limits that `main` sets for all.
+    pub(crate) limits: limits::Common,
     /// Storages of its kind that are on in the job, itself included.
     pub(crate) peers: usize,
     /// Where temporary files of the job go.
@@ -58,12 +58,18 @@ pub(crate) fn resolve(
     if before.iter().any(|place| place.name == name) {
         say("name", "another storage of this job has the same name");
     }
+    if storage.common.limits.is_some_and(|limits| limits != only_net(limits)) {
+        let message = "`limits` of a storage has `net` alone: the others belong to the job";
+        found.push(Problem::error(node.mark_of("limits"), path, message));
+    }
     let policy = policy(storage, above, &mut found);
     let failed = found.has_errors();
     problems.extend(found);
     let policy = policy.filter(|_| !failed)?;
     let limits = [storage.common.limits, job.limits];
-    let net = limits.into_iter().flatten().find_map(|limits| limits.net).or(above.net);
+    let net = limits.into_iter().flatten().find_map(|limits| limits.net).map(|net| net.0);
+    let of_main = [above.limits.local.filter(|_| kind == "local"), above.limits.net];
+    let net = net.or(of_main.into_iter().flatten().min());
     let timeout = storage.common.timeout.or(job.timeout).map_or(TIMEOUT, |span| span.0);
     let setting = Setting {
         name: &name,
@@ -72,7 +78,7 @@ pub(crate) fn resolve(
         peers: above.peers,
         tmp_dir: above.tmp_dir,
     };
-    let bytes_per_sec = net.map(|net| net.0).filter(|net| *net > 0);
+    let bytes_per_sec = net.filter(|net| *net > 0);
     Some(Place {
         storage: layered(section.connect(&setting), &setting, bytes_per_sec),
         largest_object: section.largest_object(&setting),
@@ -83,6 +89,10 @@ pub(crate) fn resolve(
         shared: storage.common.shared.unwrap_or(false),
         fingerprint,
     })
+}
+
+fn only_net(limits: raw::Limits) -> raw::Limits {
+    raw::Limits { net: limits.net, ..raw::Limits::default() }
 }
 
 /// What a storage keeps; `None` when it cannot be told.

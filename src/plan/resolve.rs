@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config, Draft, Fetcher, Node, Problem, Problems, raw};
 use crate::plan::job::{self, Common};
-use crate::plan::{Broken, Entry, Group, Main, Plan};
+use crate::plan::{Broken, Entry, Group, Main, Plan, limits};
 
 /// For which jobs values are fetched from where they lie.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
     let mut problems = config.problems().clone();
     let for_main = if matches!(fetch, Fetch::Never) { None } else { Some(&mut fetcher) };
     let raw = config.read_main(for_main, &mut problems);
-    let net = raw.as_ref().and_then(|main| main.limits?.net);
+    let limits = raw.as_ref().map(limits::Common::of).unwrap_or_default();
     let main = raw.and_then(|raw| main(config.main(), raw, &mut problems));
     let stops = main.is_none() || problems.has_errors();
     let notes: Vec<String> = problems.notes().map(Problem::brief).collect();
@@ -75,7 +75,7 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
             draft.fetch(&mut fetcher);
         }
         let state_dir = main.as_ref().map_or(Path::new(STATE_DIR), |main| &main.state_dir);
-        let common = Common { net, secret_env: &secret_env, state_dir };
+        let common = Common { limits, secret_env: &secret_env, state_dir };
         let entry = entry(&mut draft, group, common, &mut seen);
         problems.extend(draft.problems);
         jobs.push(entry);

@@ -113,6 +113,10 @@ impl Flow {
                 (raw, Made::Tree(packed))
             }
         };
+        let raw = match &run.scene.job.limits.disk {
+            Some(bucket) => bucket.limit(raw),
+            None => raw,
+        };
         let (stream, frames, blake3, sums) = if compression.codec == Codec::None {
             // What is stored is what is inside.
             let (raw, blake3, sums) = stream::both(raw, marks);

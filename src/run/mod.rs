@@ -17,6 +17,7 @@ mod lock;
 mod memory;
 mod parent_index;
 mod preview;
+mod priority;
 mod rotate;
 mod selection;
 mod shelf;
@@ -47,6 +48,7 @@ pub use selection::{NoSuchJob, Selection};
 
 pub(crate) use shelf::owner;
 
+use priority::Priority;
 use shelf::Shelf;
 
 /// What a run needs from outside: time, an audience, a way to be stopped, a place for its state.
@@ -146,7 +148,9 @@ pub async fn job(job: &Job, env: &Env) -> JobReport {
     job.notes.iter().for_each(|note| warn!("{note}"));
     if job.enabled {
         info!("starting, type {}", job.kind);
+        let priority = Priority::lower(&job.limits).await;
         run_job(job, env, started, &mut report).await;
+        priority.restore().await;
         info!("finished");
     } else {
         report.notes.push("`enable: no`: nothing is done".into());

@@ -77,27 +77,41 @@ impl Config {
     /// The types that are built, with their other spellings and the group they run in; one whose
     /// keys stand on the job itself, without `sources`, is `.on_job()`.
     pub const KINDS: &'static [Plugin] = &[
-        Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema),
-        Plugin::source("inc_files", &[], Group::Files, files::Config::json_schema).in_chains(),
-        Plugin::source("mysql", &[], Group::Databases, mysql::Config::json_schema),
+        Plugin::source("desc_files", &[], Group::Files, files::Config::json_schema)
+            .sample(include_str!("files/sample.yaml")),
+        Plugin::source("inc_files", &[], Group::Files, files::Config::json_schema)
+            .in_chains()
+            .sample(include_str!("files/sample.yaml")),
+        Plugin::source("mysql", &[], Group::Databases, mysql::Config::json_schema)
+            .sample(include_str!("mysql/sample.yaml")),
         Plugin::source(
             "mysql_xtrabackup",
             &["mysql_xtradb", "mariabackup", "mariadb_backup"],
             Group::Databases,
             mysql_xtrabackup::Config::json_schema,
-        ),
-        Plugin::source("postgresql", &[], Group::Databases, postgresql::Config::json_schema),
+        )
+        .sample(include_str!("mysql_xtrabackup/sample.yaml")),
+        Plugin::source("postgresql", &[], Group::Databases, postgresql::Config::json_schema)
+            .sample(include_str!("postgresql/sample.yaml")),
         Plugin::source(
             "postgresql_basebackup",
             &["postgresql_hot"],
             Group::Databases,
             postgresql_basebackup::Config::json_schema,
-        ),
-        Plugin::source("mongodb", &[], Group::Databases, mongodb::Config::json_schema),
-        Plugin::source("redis", &[], Group::Databases, redis::Config::json_schema),
-        Plugin::source("sqlite", &[], Group::Databases, sqlite::Config::json_schema),
-        Plugin::source("external", &[], Group::External, external::Config::json_schema).on_job(),
-        Plugin::source("command", &[], Group::External, command::Config::json_schema).on_job(),
+        )
+        .sample(include_str!("postgresql_basebackup/sample.yaml")),
+        Plugin::source("mongodb", &[], Group::Databases, mongodb::Config::json_schema)
+            .sample(include_str!("mongodb/sample.yaml")),
+        Plugin::source("redis", &[], Group::Databases, redis::Config::json_schema)
+            .sample(include_str!("redis/sample.yaml")),
+        Plugin::source("sqlite", &[], Group::Databases, sqlite::Config::json_schema)
+            .sample(include_str!("sqlite/sample.yaml")),
+        Plugin::source("external", &[], Group::External, external::Config::json_schema)
+            .on_job()
+            .sample(include_str!("external/sample.yaml")),
+        Plugin::source("command", &[], Group::External, command::Config::json_schema)
+            .on_job()
+            .sample(include_str!("command/sample.yaml")),
     ];
 
     /// Returns what the type says of itself.

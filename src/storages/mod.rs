@@ -80,14 +80,21 @@ pub enum Config {
 impl Config {
     /// The kinds that are built, with their other spellings.
     pub const KINDS: &'static [Plugin] = &[
-        Plugin::storage("local", &[], local::Config::json_schema),
-        Plugin::storage("s3", &[], s3::Config::json_schema),
-        Plugin::storage("scp", &["sftp", "ssh"], scp::Config::json_schema),
-        Plugin::storage("ftp", &[], ftp::Config::json_schema),
-        Plugin::storage("smb", &[], smb::Config::json_schema),
-        Plugin::storage("nfs", &[], nfs::Config::json_schema),
-        Plugin::storage("webdav", &[], webdav::Config::json_schema),
-        Plugin::storage("swift", &[], swift::Config::json_schema),
+        Plugin::storage("local", &[], local::Config::json_schema)
+            .sample(include_str!("local/sample.yaml")),
+        Plugin::storage("s3", &[], s3::Config::json_schema).sample(include_str!("s3/sample.yaml")),
+        Plugin::storage("scp", &["sftp", "ssh"], scp::Config::json_schema)
+            .sample(include_str!("scp/sample.yaml")),
+        Plugin::storage("ftp", &[], ftp::Config::json_schema)
+            .sample(include_str!("ftp/sample.yaml")),
+        Plugin::storage("smb", &[], smb::Config::json_schema)
+            .sample(include_str!("smb/sample.yaml")),
+        Plugin::storage("nfs", &[], nfs::Config::json_schema)
+            .sample(include_str!("nfs/sample.yaml")),
+        Plugin::storage("webdav", &[], webdav::Config::json_schema)
+            .sample(include_str!("webdav/sample.yaml")),
+        Plugin::storage("swift", &[], swift::Config::json_schema)
+            .sample(include_str!("swift/sample.yaml")),
     ];
 
     /// Returns what the kind says of itself.

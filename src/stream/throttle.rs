@@ -25,6 +25,11 @@ impl Bucket {
         Self { bytes_per_sec: bytes_per_sec.max(1), paid_until: Arc::default() }
     }
 
+    /// Returns its rate in bytes a second.
+    pub fn rate(&self) -> u64 {
+        self.bytes_per_sec
+    }
+
     /// Waits until `bytes` more may go.
     pub async fn take(&self, bytes: u64) {
         sleep_until(self.pay(bytes)).await;

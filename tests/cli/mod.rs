@@ -2,10 +2,12 @@
 
 mod damage;
 mod disks;
+mod generate;
 mod increments;
 mod jobs;
 mod keep;
 mod killed;
+mod limits;
 mod listing;
 mod load;
 mod log;

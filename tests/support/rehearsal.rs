@@ -208,6 +208,7 @@ impl Rehearsal {
             spool: self.spool,
             require: self.require,
             parallel: 1,
+            limits: Default::default(),
             timeout: None,
             tmp_dir: self.tmp_dir.clone().unwrap_or_else(|| self.folder.path().to_owned()),
             tags: Vec::new(),

@@ -1,0 +1,141 @@
+//! `generate`: a job to fill in, from the pieces that sources and storages bring, or a main config.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use crate::base::{Group, Plugin};
+use crate::cli::args::{Generate, GenerateGoal, GenerateWhat};
+use crate::cli::failure::{Failure, NOTHING};
+use crate::cli::output;
+use crate::config;
+
+/// Writes what was asked for.
+pub(crate) fn run(verb: &Generate) -> Result<u8, Failure> {
+    match &verb.what {
+        Some(GenerateWhat::Main(goal)) => put(MAIN, goal),
+        None => put(&job(verb)?, &verb.goal),
+    }
+}
+
+/// Spells the job.
+fn job(verb: &Generate) -> Result<String, Failure> {
+    let Some(word) = &verb.kind else {
+        let error = Failure::usage("which type of job? Give --type, or say `generate main`");
+        return Err(error.hint(format!("Types: {}.", names(&config::types()))));
+    };
+    let kind = find("type", word, &config::types())?;
+    let words =
+        if verb.storages.is_empty() { vec!["local".to_owned()] } else { verb.storages.clone() };
+    let words: Vec<&str> = words.iter().flat_map(|word| word.split([',', ' '])).collect();
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    let storages: Result<Vec<_>, _> =
+        words.map(|word| find("storage", word, &config::storages())).collect();
+    Ok(spelled(kind, &storages?))
+}
+
+/// Finds a kind that is built.
+fn find(what: &str, word: &str, kinds: &[&'static Plugin]) -> Result<&'static Plugin, Failure> {
+    let built: Vec<_> = kinds.iter().copied().filter(|kind| kind.is_built()).collect();
+    if let Some(kind) = built.iter().find(|kind| kind.is_called(word)) {
+        return Ok(kind);
+    }
+    let known = built.iter().flat_map(|kind| kind.words());
+    let near = config::nearest(word, known);
+    let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+    let error = Failure::usage(format!("unknown {what} `{word}`{near}"));
+    Err(error.hint(format!("There are: {}.", names(&built))))
+}
+
+fn names(kinds: &[&'static Plugin]) -> String {
+    let built = kinds.iter().filter(|kind| kind.is_built());
+    built.map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+}
+
+fn spelled(kind: &Plugin, storages: &[&'static Plugin]) -> String {
+    let (name, group) = (kind.name, kind.group.unwrap_or(Group::External));
+    let mut text = format!(
+        "# A job of nxs-backup: fill in what is blank, then `nxs-backup check` says what is missing.\n\
+         # Keep this file to root (mode 0600), or passwords in files of their own: `!file PATH`.\n\
+         - job: PROJECT-{}\n  type: {name}\n  # enable: no               # switches the job off\n  \
+         compress: zstd             # none, gzip, zstd\n",
+        name.replace('_', "-")
+    );
+    match kind.on_job {
+        true => text.push_str(&indented(kind.sample, "  ", "  ")),
+        false => {
+            text.push_str("  sources:\n");
+            text.push_str(&indented(kind.sample, "  - ", "    "));
+        }
+    }
+    if kind.in_chains {
+        text.push_str("  incremental: calendar     # or levels: {max_level: 7}\n");
+        text.push_str("  inc_months_to_store: 12\n");
+    }
+    text.push_str("  storages:\n");
+    for storage in storages {
+        let slash = if storage.name == "local" { "/var" } else { "" };
+        text.push_str(&format!(
+            "  - storage: {}\n    backup_dir: {slash}/nxs-backup/{}/{name}\n",
+            storage.name,
+            group.name()
+        ));
+        if !kind.in_chains {
+            text.push_str(STORE);
+        }
+        text.push_str(&indented(storage.sample, "    ", "    "));
+    }
+    text
+}
+
+/// Puts `first` before the first line that is no comment, and `rest` before all others.
+fn indented(sample: &str, first: &str, rest: &str) -> String {
+    let mut begun = false;
+    let lines = sample.lines().map(|line| {
+        let starts = !begun && !line.starts_with('#');
+        begun |= starts;
+        format!("{}{line}\n", if starts { first } else { rest })
+    });
+    lines.collect()
+}
+
+/// Prints it, or writes it to a new file that only its owner can read.
+fn put(text: &str, goal: &GenerateGoal) -> Result<u8, Failure> {
+    let Some(path) = &goal.path else {
+        output::line(text.trim_end());
+        return Ok(0);
+    };
+    let wrong = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            let error = Failure::usage(format!("{} exists", path.display()));
+            error.hint("Give another --path, or --force to replace it.")
+        }
+        _ => Failure::new(NOTHING, format!("{}: {error}", path.display())),
+    };
+    write(path, text, goal.force).map_err(wrong)?;
+    output::line(format!("{} is written: fill in what is blank, then run `check`", path.display()));
+    Ok(0)
+}
+
+/// A file that is replaced keeps its old content until the new one is whole.
+fn write(path: &Path, text: &str, replace: bool) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        fs::create_dir_all(folder)?;
+    }
+    if !replace {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        return file.sync_all();
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+const STORE: &str =
+    "    store: {days: 7, weeks: 5, months: 6}   # copies of each level; 0 switches one off\n";
+const MAIN: &str = include_str!("generate/main.yaml");

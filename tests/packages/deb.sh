@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# The Debian package: without errors for lintian; installed, used, upgraded over a changed config,
+# removed and purged in a bare Debian. Argument: the package.
+set -euo pipefail
+cd "$(dirname "$0")"
+. ./lib.sh
+deb=$(realpath "$1")
+
+lintian --allow-root --fail-on error --tag-display-limit 0 "$deb" || fail "lintian has errors"
+
+new_root
+cp "$deb" "$root/tmp/nxs-backup.deb"
+in_root apt-get -qq update
+in_root apt-get -qq install -y --no-install-recommends /tmp/nxs-backup.deb >/dev/null || fail "it cannot be installed"
+[ "$(mode /etc/nxs-backup/nxs-backup.conf)" = 600 ] || fail "the main config is readable for others"
+[ "$(mode /etc/nxs-backup/conf.d)" = 750 ] || fail "conf.d has mode $(mode /etc/nxs-backup/conf.d)"
+for file in /lib/systemd/system/nxs-backup.timer /usr/share/man/man1/nxs-backup-restore.1.gz \
+    /usr/share/bash-completion/completions/nxs-backup /etc/logrotate.d/nxs-backup; do
+    [ -e "$root$file" ] || [ -e "$root/usr$file" ] || fail "$file is missing"
+done
+# The program needs nothing but what the package names.
+in_root ldd /usr/bin/nxs-backup | grep -q 'not found' && fail "a library is missing"
+# As it comes it backs up nothing, and says so.
+in_root nxs-backup check >/dev/null && fail "an empty config passes"
+first_backup
+
+# The same package again stands for a newer one: what was changed stays.
+in_root dpkg -i --force-confdef --force-confold /tmp/nxs-backup.deb >/dev/null
+grep -q 'server_name: web1' "$root/etc/nxs-backup/nxs-backup.conf" || fail "the upgrade took the config"
+[ "$(mode /etc/nxs-backup/nxs-backup.conf)" = 600 ] || fail "the upgrade opened the config"
+in_root nxs-backup list | grep -q /usr/share/doc/nxs-backup || fail "the upgrade lost the state"
+
+in_root dpkg -r nxs-backup >/dev/null
+[ -e "$root/etc/nxs-backup/nxs-backup.conf" ] || fail "the removal took the config"
+[ ! -e "$root/usr/bin/nxs-backup" ] || fail "the removal left the program"
+in_root dpkg -P nxs-backup >/dev/null
+[ ! -e "$root/etc/nxs-backup/nxs-backup.conf" ] || fail "the purge left the config"
+[ ! -e "$root/var/lib/nxs-backup" ] || fail "the purge left the state"
+[ -e "$root/etc/nxs-backup/conf.d/docs.conf" ] || fail "the purge took a job of the administrator"
+[ -n "$(ls "$root/var/nxs-backup")" ] || fail "the purge took backups"
+echo "deb: installed, used, upgraded, removed, purged"
