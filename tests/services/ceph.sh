@@ -45,6 +45,7 @@ osd_is_up() { timeout 15 ceph $C osd stat 2>/dev/null | grep -q ' 1 up'; }
 users() {
     local admin="timeout 120 radosgw-admin $C"
     $admin user create --uid=svc --display-name=svc --access-key=svckey --secret-key=svcsecret &&
+        $admin caps add --uid=svc --caps='user-policy=*' &&
         $admin user create --uid=odd --display-name=odd --access-key=oddkey --secret-key="$(cat "$DIR/odd")" &&
         $admin user create --uid=small --display-name=small --access-key=smallkey --secret-key=smallsecret &&
         $admin quota set --quota-scope=user --uid=small --max-size=4M &&
@@ -74,6 +75,9 @@ buckets() {
     local bucket
     # The first request to a new pool takes its time.
     wait_for 30 ask svckey svcsecret PUT /main || return 1
+    # What it takes to ask STS for keys.
+    ask svckey svcsecret POST "/?Action=PutUserPolicy&UserName=svc&PolicyName=sts&Version=2010-05-08&PolicyDocument=$(
+        printf '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:GetSessionToken"],"Resource":["*"]}]}')" >/dev/null || return 1
     for bucket in other dropbox keepsafe; do ask svckey svcsecret PUT "/$bucket" || return 1; done
     ask smallkey smallsecret PUT /small && ask oddkey "$(cat "$DIR/odd")" PUT /odd || return 1
     local rest='"s3:GetObject","s3:ListBucket","s3:AbortMultipartUpload","s3:ListBucketMultipartUploads"'

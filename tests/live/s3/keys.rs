@@ -68,8 +68,9 @@ impl Drop for Stub {
 
 /// A bed whose storage names no keys, only `more`.
 fn bed(folder: &str, more: &str) -> Bed {
-    let keys = offsite(ceph().port(0), folder, &format!("store: {{days: 1}}{more}"));
+    let keys = offsite(ceph().port(0), folder, "store: {days: 1}");
     let keys = keys.replace("access_key_id: svckey, secret_access_key: svcsecret, ", "");
+    let keys = keys.replace("{days: 1}", &format!("{{days: 1}}{more}"));
     let bed = Bed::new().config(&config(&[job("site", "$DIR/www", &[keys])]));
     sh(&bed, "mkdir -p www; seq 99999 > www/numbers");
     bed
@@ -146,8 +147,8 @@ fn objects_are_encrypted_with_the_key_of_kms_that_the_config_names() {
     let sealed = bed("keys/kms", &format!(", {own}kms_key_id: testkey"));
     works(sealed, "no token here");
     let listed = witness(port, "GET", "/main?list-type=2&prefix=keys/kms");
-    let (_, key) = listed.split_once("<Key>keys/kms/site").expect(&listed);
-    let key = format!("/main/keys/kms/site{}", key.split('<').next().unwrap());
+    let (_, key) = listed.split_once("<Key>keys/kms/www").expect(&listed);
+    let key = format!("/main/keys/kms/www{}", key.split('<').next().unwrap());
     let head = witness(port, "HEAD", &key);
     assert!(head.contains("x-amz-server-side-encryption: aws:kms"), "{head}");
     assert!(head.contains("key-id: testkey"), "{head}");
