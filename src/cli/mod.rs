@@ -8,6 +8,7 @@ mod failure;
 mod find;
 mod into;
 mod list;
+mod load;
 mod log;
 mod output;
 mod pin;

@@ -9,7 +9,9 @@ use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, Codec, Frames, Payload, Pending, Sums, Tree, compress};
+use crate::stream::{
+    self, ByteStream, Codec, DumpFacts, Frames, Payload, Pending, Sums, Tree, compress,
+};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -18,7 +20,13 @@ pub(crate) struct Flow {
     frames: Pending<Frames>,
     blake3: Pending<Digest>,
     sums: Pending<Sums>,
-    packed: Option<Pending<Packed>>,
+    made: Made,
+}
+
+/// What was opened, and what it will say of itself.
+enum Made {
+    Dump(Pending<DumpFacts>),
+    Tree(Pending<Packed>),
 }
 
 /// What is known of a target once all its bytes went through.
@@ -32,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
     pub(crate) index: Option<IndexWriter>,
+    /// What a dump says of itself.
+    pub(crate) dump: DumpFacts,
 }
 
 impl Flow {
@@ -46,8 +56,8 @@ impl Flow {
         run: &Run<'_>,
     ) -> Result<Self, BoxError> {
         let progress = progress_of(item, expected_bytes, run);
-        let (raw, packed) = match item.source.source.open(&item.target).await? {
-            Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
+        let (raw, made) = match item.source.source.open(&item.target).await? {
+            Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
                 own_copies_inside(&*tree, run)?;
                 let index = scratch(&run.scene.job.tmp_dir, id)?;
@@ -55,7 +65,7 @@ impl Flow {
                 let chunk_bytes = item.source.compression.codec.chunk_bytes();
                 let options = PackOptions { index, chunk_bytes, cancel, progress };
                 let (raw, packed) = pack(tree, options);
-                (raw, Some(packed))
+                (raw, Made::Tree(packed))
             }
         };
         let how = item.source.compression;
@@ -70,7 +80,7 @@ impl Flow {
             let (stream, sums) = stream::sums(framed, marks);
             (stream, frames, blake3, sums)
         };
-        Ok(Self { stream, frames, blake3, sums, packed })
+        Ok(Self { stream, frames, blake3, sums, made })
     }
 
     /// Splits off the stream from what will be known.
@@ -82,16 +92,16 @@ impl Flow {
     ///
     /// Errors: when any stage did not reach the end; the stream itself tells why.
     pub(crate) async fn facts(self) -> Result<Facts, stream::Error> {
-        let packed = match self.packed {
-            Some(packed) => Some(packed.get().await?),
-            None => None,
-        };
-        let (files, warnings, index) = match packed {
-            Some(packed) => (Some(packed.files), packed.warnings, Some(packed.index)),
-            None => (None, Warnings::default(), None),
+        let (files, warnings, index, dump) = match self.made {
+            Made::Tree(packed) => {
+                let packed = packed.get().await?;
+                (Some(packed.files), packed.warnings, Some(packed.index), DumpFacts::default())
+            }
+            Made::Dump(facts) => (None, Warnings::default(), None, facts.get().await?),
         };
         let (blake3, sums) = (self.blake3.get().await?, self.sums.get().await?);
-        Ok(Facts { frames: self.frames.get().await?, blake3, sums, files, warnings, index })
+        let frames = self.frames.get().await?;
+        Ok(Facts { frames, blake3, sums, files, warnings, index, dump })
     }
 }
 

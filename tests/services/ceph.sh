@@ -64,6 +64,11 @@ start_gateway() {
 }
 
 stop_gateway() { end rgw; }
+# One more, on PORT+3, that knows keys for a time; such a gateway tells less of what is wrong with a key.
+command_start_sts() {
+    run sts radosgw $C -n client.sts -f
+    wait_for 90 open "$(at 3)"
+}
 command_start_gateway() { start_gateway; }
 command_stop_gateway() { stop_gateway; }
 command_kill_gateway() { end rgw KILL; }
@@ -133,10 +138,20 @@ osd data = $DIR/osd
 [client.rgw]
 rgw data = $DIR/rgw
 rgw frontends = beast endpoint=127.0.0.1:$PORT ssl_endpoint=127.0.0.1:$(at 1) ssl_certificate=$DIR/tls/server.crt ssl_private_key=$DIR/tls/server.key
-rgw enable usage log = false
-rgw dns name = localhost
+$(gateway_conf)
+[client.sts]
+rgw data = $DIR/rgw
+rgw frontends = beast endpoint=127.0.0.1:$(at 3)
 rgw sts key = abcdefghijklmnop
 rgw s3 auth use sts = true
+$(gateway_conf)
+X
+}
+
+gateway_conf() {
+    cat <<X
+rgw enable usage log = false
+rgw dns name = localhost
 rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
 rgw crypt s3 kms encryption keys = testkey=$(printf '%s' 'thirty-two bytes, as a key has!!' | base64)
