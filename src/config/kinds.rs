@@ -1,7 +1,7 @@
 //! The words of the config language that are not fields: kinds of jobs and storages, and keys
 //! that are known but not built, or of former versions.
 
-use crate::base::{Group, Plugin};
+use crate::base::Plugin;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::problem::{NOT_BUILT, Problem, Problems, nearest};
 use crate::sources::Config as SourceConfig;

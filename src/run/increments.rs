@@ -222,6 +222,7 @@ pub(crate) fn due<'a>(
         key,
         stored: survey.copies,
         listed: true,
+        taken: Survey::default(),
         before: Vec::new(),
         held: None,
         chain: Some(DueInChain { parent, before: links, scope: scope.to_owned() }),

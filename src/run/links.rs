@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use tracing::info;
 
 use crate::base::{ArtefactId, BoxError, Rank, Step, chain};
-use crate::catalogue::{Manifest, Parent, Stored, joined, manifest_key};
+use crate::catalogue::{Manifest, Parent, Stored, Survey, joined, manifest_key};
 use crate::plan::{Increments, Place};
 use crate::report::PlaceReport;
 use crate::retention::{self, Link};
-use crate::run::deliver::{Failure, put_segments, seal, take_back};
+use crate::run::deliver::{Failure, put_segments, seal, segment_bytes, take_back};
 use crate::run::increments::links_of;
 use crate::run::shelf::{Due, OnShelf};
 use crate::run::{Run, parent_index, rotate};
-use crate::stream::{sha256, stoppable};
+use crate::stream::{stoppable, sums};
 
 /// Gives each storage that has a part of the present chain the links that others have.
 ///
@@ -95,16 +95,17 @@ async fn copy(
     let index = fetched.map_err(|why| local("its index cannot be copied", why))?;
     let due = due_for(shelf, manifest);
     let stream = stoppable(joined(&from.storage, &manifest.segments), &run.scene.env.cancel);
-    let (stream, digest) = sha256(stream);
+    let marks = segment_bytes(&due, run).into_iter().collect();
+    let (stream, sums) = sums(stream, marks);
     let pieces = put_segments(&due, stream, run).await?;
     let keys = pieces.keys();
     let checked = async {
-        let found = digest.get().await?;
-        if found != manifest.sha256 {
-            let found = format!("other bytes on '{}': sha256 {found}", from.name);
+        let found = sums.get().await?;
+        if found.whole != manifest.sha256 {
+            let found = format!("other bytes on '{}': sha256 {}", from.name, found.whole);
             return Err(Failure::Check { key: due.key.clone(), found });
         }
-        pieces.into_segments(&manifest.sha256).await
+        pieces.into_segments(&found).await
     };
     let segments = match checked.await {
         Ok(segments) => segments,
@@ -165,6 +166,7 @@ fn due_for<'a>(shelf: &OnShelf<'a>, manifest: &Manifest) -> Due<'a> {
         key,
         stored: Vec::new(),
         listed: true,
+        taken: Survey::default(),
         before: Vec::new(),
         held: None,
         chain: None,

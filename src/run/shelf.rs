@@ -36,7 +36,7 @@ pub(crate) struct Due<'a> {
     /// Whether the storage let itself be listed.
     pub(crate) listed: bool,
     /// Which names are taken there, as far as it let itself be listed.
-    taken: Survey,
+    pub(crate) taken: Survey,
     /// What there was before this run removed anything: a new copy is measured against it.
     pub(crate) before: Vec<Copy>,
     /// The guard that kept rotation from making room, in words.
@@ -212,6 +212,8 @@ impl Due<'_> {
         naming: &Naming,
         scene: &Scene<'_>,
     ) -> Result<()> {
+        // Copies of chains are named by their place in it.
+        let Rank::Whole(level) = self.level else { return Ok(()) };
         let names = Names {
             base: naming.base.clone(),
             ext: naming.ext.clone(),
@@ -219,8 +221,8 @@ impl Due<'_> {
             ..item.names(server_folder(self.place, scene.env))
         };
         self.key = match self.listed {
-            true => self.taken.free_key(&names, self.level, scene.started.datetime()),
-            false => unseen_free_key(self.place, &names, self.level, scene).await?,
+            true => self.taken.free_key(&names, level, scene.started.datetime()),
+            false => unseen_free_key(self.place, &names, level, scene).await?,
         };
         self.manifest_key = manifest_key(&self.key);
         Ok(())

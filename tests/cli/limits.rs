@@ -62,7 +62,8 @@ fn a_limited_run_keeps_its_rate_within_a_tenth_over_20_s() {
 
 #[test]
 fn limits_that_belong_to_the_job_are_errors_on_a_storage() {
-    let storage = local("store", "days: 3").replace("storage: local", "storage: local, limits: {nice: 5}");
+    let storage =
+        local("store", "days: 3").replace("storage: local", "storage: local, limits: {nice: 5}");
     let bed = Bed::new().config(&config(&[job("site", "/etc/hostname", &[storage])]));
     bed.run(["check"]).exit(2).stdout_has("`limits` of a storage has `net` alone");
     let bed = limited(0, "{ionice: lazy}");

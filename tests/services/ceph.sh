@@ -45,6 +45,7 @@ osd_is_up() { timeout 15 ceph $C osd stat 2>/dev/null | grep -q ' 1 up'; }
 users() {
     local admin="timeout 120 radosgw-admin $C"
     $admin user create --uid=svc --display-name=svc --access-key=svckey --secret-key=svcsecret &&
+        $admin caps add --uid=svc --caps='user-policy=*' &&
         $admin user create --uid=odd --display-name=odd --access-key=oddkey --secret-key="$(cat "$DIR/odd")" &&
         $admin user create --uid=small --display-name=small --access-key=smallkey --secret-key=smallsecret &&
         $admin quota set --quota-scope=user --uid=small --max-size=4M &&
@@ -63,6 +64,11 @@ start_gateway() {
 }
 
 stop_gateway() { end rgw; }
+# One more, on PORT+3, that knows keys for a time; such a gateway tells less of what is wrong with a key.
+command_start_sts() {
+    run sts radosgw $C -n client.sts -f
+    wait_for 90 open "$(at 3)"
+}
 command_start_gateway() { start_gateway; }
 command_stop_gateway() { stop_gateway; }
 command_kill_gateway() { end rgw KILL; }
@@ -74,6 +80,9 @@ buckets() {
     local bucket
     # The first request to a new pool takes its time.
     wait_for 30 ask svckey svcsecret PUT /main || return 1
+    # What it takes to ask STS for keys.
+    ask svckey svcsecret POST "/?Action=PutUserPolicy&UserName=svc&PolicyName=sts&Version=2010-05-08&PolicyDocument=$(
+        printf '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sts:GetSessionToken"],"Resource":["*"]}]}')" >/dev/null || return 1
     for bucket in other dropbox keepsafe; do ask svckey svcsecret PUT "/$bucket" || return 1; done
     ask smallkey smallsecret PUT /small && ask oddkey "$(cat "$DIR/odd")" PUT /odd || return 1
     local rest='"s3:GetObject","s3:ListBucket","s3:AbortMultipartUpload","s3:ListBucketMultipartUploads"'
@@ -129,10 +138,20 @@ osd data = $DIR/osd
 [client.rgw]
 rgw data = $DIR/rgw
 rgw frontends = beast endpoint=127.0.0.1:$PORT ssl_endpoint=127.0.0.1:$(at 1) ssl_certificate=$DIR/tls/server.crt ssl_private_key=$DIR/tls/server.key
-rgw enable usage log = false
-rgw dns name = localhost
+$(gateway_conf)
+[client.sts]
+rgw data = $DIR/rgw
+rgw frontends = beast endpoint=127.0.0.1:$(at 3)
 rgw sts key = abcdefghijklmnop
 rgw s3 auth use sts = true
+$(gateway_conf)
+X
+}
+
+gateway_conf() {
+    cat <<X
+rgw enable usage log = false
+rgw dns name = localhost
 rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
 rgw crypt s3 kms encryption keys = testkey=$(printf '%s' 'thirty-two bytes, as a key has!!' | base64)

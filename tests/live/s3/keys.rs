@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
@@ -12,6 +13,13 @@ use crate::support::world::sh;
 
 use super::command::offsite;
 use super::{ceph, witness};
+
+/// The port of a gateway that knows such keys.
+fn sts() -> u16 {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| ceph().tell("start_sts"));
+    ceph().port(3)
+}
 
 /// Keys that the gateway made for an hour; without the token they are none.
 struct Temporary {
@@ -68,8 +76,9 @@ impl Drop for Stub {
 
 /// A bed whose storage names no keys, only `more`.
 fn bed(folder: &str, more: &str) -> Bed {
-    let keys = offsite(ceph().port(0), folder, &format!("store: {{days: 1}}{more}"));
+    let keys = offsite(sts(), folder, "store: {days: 1}");
     let keys = keys.replace("access_key_id: svckey, secret_access_key: svcsecret, ", "");
+    let keys = keys.replace("{days: 1}", &format!("{{days: 1}}{more}"));
     let bed = Bed::new().config(&config(&[job("site", "$DIR/www", &[keys])]));
     sh(&bed, "mkdir -p www; seq 99999 > www/numbers");
     bed
@@ -87,7 +96,7 @@ fn works(bed: Bed, token: &str) {
 
 #[test]
 fn keys_with_a_session_token_come_from_config_environment_and_profile() {
-    let keys = Temporary::get(ceph().port(0));
+    let keys = Temporary::get(sts());
     let Temporary { id, secret, token } = &keys;
     let given =
         format!(", access_key_id: '{id}', secret_access_key: '{secret}', session_token: '{token}'");
@@ -108,7 +117,7 @@ fn keys_with_a_session_token_come_from_config_environment_and_profile() {
 
 #[test]
 fn keys_come_from_the_instance_and_from_the_container() {
-    let keys = Temporary::get(ceph().port(0));
+    let keys = Temporary::get(sts());
     let stub = Stub::of(&keys);
     let instance = bed("keys/instance", "");
     works(instance.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &stub.at("")), &keys.token);
@@ -119,7 +128,7 @@ fn keys_come_from_the_instance_and_from_the_container() {
 
 #[test]
 fn keys_come_for_a_web_identity() {
-    let keys = Temporary::get(ceph().port(0));
+    let keys = Temporary::get(sts());
     let stub = Stub::of(&keys);
     let ca_file = stub.folder.path().join("ca.crt");
     let identity = bed("keys/web", &format!(", ca_file: {}", ca_file.display()));
@@ -141,13 +150,13 @@ fn who_has_no_keys_is_told_where_they_may_come_from() {
 
 #[test]
 fn objects_are_encrypted_with_the_key_of_kms_that_the_config_names() {
-    let port = ceph().port(0);
+    let port = sts();
     let own = "access_key_id: svckey, secret_access_key: svcsecret, sse: kms, ";
     let sealed = bed("keys/kms", &format!(", {own}kms_key_id: testkey"));
     works(sealed, "no token here");
     let listed = witness(port, "GET", "/main?list-type=2&prefix=keys/kms");
-    let (_, key) = listed.split_once("<Key>keys/kms/site").expect(&listed);
-    let key = format!("/main/keys/kms/site{}", key.split('<').next().unwrap());
+    let (_, key) = listed.split_once("<Key>keys/kms/www").expect(&listed);
+    let key = format!("/main/keys/kms/www{}", key.split('<').next().unwrap());
     let head = witness(port, "HEAD", &key);
     assert!(head.contains("x-amz-server-side-encryption: aws:kms"), "{head}");
     assert!(head.contains("key-id: testkey"), "{head}");
