@@ -350,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn an_index_of_a_newer_program_is_told() {
+        let frame = |text: &str| zstd::bulk::compress(text.as_bytes(), 1).unwrap();
+        let head = frame("{\"format\":2,\"artefact\":\"a\",\"parent\":null}\n");
+        let map = "{\"frames\":[[0,\"\"]],\"raw_bytes\":0,\"stored_bytes\":0,\"frame_bytes\":1,\
+                   \"starts\":[]}\n";
+        let bytes = [head.as_slice(), &frame(map)].concat();
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, &bytes).unwrap();
+        let (whole, last) = (bytes.len() as u64, head.len() as u64);
+        let opened = Base::open(file, whole, last, &ArtefactId::from_text("a"));
+        assert!(matches!(opened, Err(IndexError::Newer(2))));
+    }
+
+    #[test]
     fn every_line_comes_in_order_and_every_frame_ends_once() {
         let id = ArtefactId::from_text("a");
         let mut writer = IndexWriter::create(&std::env::temp_dir(), &id).unwrap();
