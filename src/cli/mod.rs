@@ -7,6 +7,7 @@ mod connect;
 mod failure;
 mod find;
 mod into;
+mod journal;
 mod list;
 mod log;
 mod output;
@@ -14,11 +15,13 @@ mod pin;
 mod plan;
 mod progress;
 mod prune;
+mod report;
 mod restore;
 mod setup;
 mod show;
 mod start;
 mod sweep;
+mod tell;
 mod verify;
 mod when;
 
@@ -82,5 +85,6 @@ fn run(args: Args) -> Result<u8, Failure> {
         Command::Pin(verb) => pin::run(&globals, &verb, true),
         Command::Unpin(verb) => pin::run(&globals, &verb, false),
         Command::Sweep(verb) => sweep::run(&globals, &verb),
+        Command::Report(verb) => report::run(&globals, &verb),
     }
 }

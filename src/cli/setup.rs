@@ -8,17 +8,22 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::base::{Cancel, Clock, FixedClock, SystemClock, Watcher};
 use crate::cli::args::Globals;
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING};
+use crate::config::Config;
 use crate::plan::{Fetch, Main, Plan};
 use crate::run::{Env, HOST_LOCK, Lock, Selection};
 use crate::{config, plan};
 
 /// Loads the config and resolves it; secrets are fetched for the selected jobs only.
 pub(crate) fn plan_for(globals: &Globals, words: &[String]) -> Result<(Plan, Selection), Failure> {
-    let config = config::load(&globals.config)?;
-    let outline = plan::resolve(&config, Fetch::Never)?;
+    plan_of(&config::load(&globals.config)?, words)
+}
+
+/// Resolves a config; secrets are fetched for the selected jobs only.
+pub(crate) fn plan_of(config: &Config, words: &[String]) -> Result<(Plan, Selection), Failure> {
+    let outline = plan::resolve(config, Fetch::Never)?;
     let selection = Selection::parse(words, &outline)?;
     let wanted = |name: &str, group| selection.means(name, group);
-    let plan = plan::resolve(&config, Fetch::Jobs(&wanted))?;
+    let plan = plan::resolve(config, Fetch::Jobs(&wanted))?;
     Ok((plan, selection))
 }
 

@@ -15,6 +15,9 @@ pub(crate) fn line(line: &str) -> String {
         let word = head.rsplit(|ch: char| !(ch.is_alphanumeric() || ch == '_' || ch == '-'));
         let word = word.into_iter().next().unwrap_or_default();
         let value = line[at + 1..].trim();
+        if word == "url" && value.contains("://") {
+            return format!("{}: {}", &line[..at], address(value));
+        }
         if !value.is_empty() && (is_secret(word) || is_nearly_secret(word)) {
             return format!("{}: ***", &line[..at]);
         }
@@ -33,6 +36,14 @@ pub(crate) fn url(text: &str) -> String {
             format!("{scheme}://{user}:***{after}")
         }
     }
+}
+
+/// An address of a webhook is a secret behind its host.
+fn address(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/***")
 }
 
 fn is_nearly_secret(word: &str) -> bool {
@@ -56,7 +67,9 @@ mod tests {
             ("{user: a, 'db_password' : hunter2}", "{user: a, 'db_password' : ***"),
             ("passwrod: hunter2 # old", "passwrod: ***"),
             ("smtp_pasword: x", "smtp_pasword: ***"),
-            ("url: https://me:hunter2@host/x", "url: https://me:***@host/x"),
+            ("host: https://me:hunter2@host/x", "host: https://me:***@host/x"),
+            ("url: https://me:hunter2@host", "url: https://host/***"),
+            ("- {url: https://host/hunter2, level: info}", "- {url: https://host/***"),
             ("tmp_dir: /var/tmp", "tmp_dir: /var/tmp"),
             ("password:", "password:"),
         ];

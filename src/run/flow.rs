@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
@@ -19,6 +20,7 @@ pub(crate) struct Flow {
     blake3: Pending<Digest>,
     sha256: Pending<Digest>,
     packed: Option<Pending<Packed>>,
+    begun: Instant,
 }
 
 /// What is known of a target once all its bytes went through.
@@ -32,6 +34,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
     pub(crate) index: Option<IndexWriter>,
+    /// From the question to the source to the last byte.
+    pub(crate) took: Duration,
 }
 
 impl Flow {
@@ -44,6 +48,7 @@ impl Flow {
         expected_bytes: Option<u64>,
         run: &Run<'_>,
     ) -> Result<Self, BoxError> {
+        let begun = Instant::now();
         let progress = progress_of(item, expected_bytes, run);
         let (raw, packed) = match item.source.source.open(&item.target).await? {
             Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
@@ -58,7 +63,7 @@ impl Flow {
         let (raw, blake3) = stream::blake3(raw);
         let (framed, frames) = compress(raw, item.source.compression);
         let (stream, sha256) = stream::sha256(framed);
-        Ok(Self { stream, frames, blake3, sha256, packed })
+        Ok(Self { stream, frames, blake3, sha256, packed, begun })
     }
 
     /// Splits off the stream from what will be known.
@@ -79,7 +84,8 @@ impl Flow {
             None => (None, Warnings::default(), None),
         };
         let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
-        Ok(Facts { frames: self.frames.get().await?, blake3, sha256, files, warnings, index })
+        let (frames, took) = (self.frames.get().await?, self.begun.elapsed());
+        Ok(Facts { frames, blake3, sha256, files, warnings, index, took })
     }
 }
 

@@ -13,6 +13,7 @@ use crate::catalogue::{FORMAT, FrameSummary, Manifest, Outcome};
 use crate::plan::Require;
 use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
 use crate::retention::{self, Moment};
+use crate::run::anomalies::{self, Size};
 use crate::run::deliver::{Failure, Pieces, put_segments, seal, take_back};
 use crate::run::flow::{Facts, Flow, make_tmp_dir};
 use crate::run::items::Item;
@@ -79,6 +80,8 @@ async fn store_due(
         Ok(opened) => opened,
         Err(error) => return Err(spread(due, report, chain(&*error))),
     };
+    let past = anomalies::past(&due);
+    report.before = past.last().map(|copy| copy.before());
     info!("{}: collecting", crate::base::display(&item.target.name));
     let artefact = artefact(run, item, id, flow).boxed().shared();
     let places = due.into_iter().zip(streams);
@@ -89,6 +92,7 @@ async fn store_due(
             report.raw_bytes = Some(artefact.manifest.raw_bytes);
             report.files = artefact.manifest.files;
             report.warnings = artefact.manifest.warnings.clone();
+            report.anomalies = anomalies::found(&past, &Size::of(&artefact.manifest));
             finish(run, sealed, &artefact, report).await;
             Ok(())
         }
@@ -254,6 +258,7 @@ impl Artefact {
             parent: None,
             started: run.scene.started.timestamp(),
             finished: run.scene.env.clock.now().timestamp(),
+            took_ms: facts.took.as_millis().try_into().ok(),
             utc_offset_secs: run.scene.started.offset().seconds(),
             files: facts.files,
             raw_bytes: facts.frames.raw_bytes,
@@ -379,6 +384,8 @@ async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
     let new = crate::catalogue::Stored { manifest, manifest_key, intact: true, problem: None };
     due.stored.push(new);
     rotate_now(due, Moment::After { made: &made }, run).await;
+    let whole = due.stored.iter().filter(|stored| stored.intact);
+    due.report.copies = Some(whole.count() as u64);
 }
 
 /// Applies the rule of rotation at one moment of the run.
