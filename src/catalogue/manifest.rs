@@ -81,6 +81,12 @@ pub struct Manifest {
     /// Version of the server that was dumped.
     #[serde(default)]
     pub server_version: Option<String>,
+    /// How a dump was known to be whole, beside the exit code of its tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<String>,
+    /// What an increment of a dump would begin at: a log position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
     /// The snapshot that was read.
     #[serde(default)]
     pub snapshot: Option<serde_json::Value>,
@@ -264,6 +270,8 @@ pub(crate) mod tests {
             blake3: Digest::new([8; 32]),
             tools: BTreeMap::new(),
             server_version: None,
+            checked: None,
+            position: None,
             snapshot: None,
             policy: serde_json::json!({"days": 7}),
             hooks: Vec::new(),

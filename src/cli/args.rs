@@ -227,8 +227,22 @@ pub(crate) struct Restore {
     #[command(flatten)]
     pub(crate) jobs: Jobs,
     /// The folder that gets the files, made if missing; `-` for standard output.
-    #[arg(long, value_name = "DIR|-")]
-    pub(crate) to: String,
+    #[arg(long, value_name = "DIR|-", required_unless_present = "into")]
+    pub(crate) to: Option<String>,
+    /// Load a dump into the server that it came from, as the database NAME: made if missing,
+    /// replaced if it is there, after it was dumped to a file.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["to", "paths", "strip", "overwrite", "explain"])]
+    pub(crate) into: Option<String>,
+    /// With --into: load into the server that this job of the config reads.
+    #[arg(long, value_name = "JOB", requires = "into")]
+    pub(crate) connect: Option<String>,
+    /// With --into: the folder for a dump of what is replaced; by default `before-restore` in
+    /// `main.state_dir`.
+    #[arg(long, value_name = "DIR", requires = "into")]
+    pub(crate) rescue: Option<std::path::PathBuf>,
+    /// With --into: do not dump what is replaced.
+    #[arg(long, requires = "into", conflicts_with = "rescue")]
+    pub(crate) no_rescue: bool,
     /// Only targets that match.
     #[arg(long, value_name = "GLOB")]
     pub(crate) target: Option<String>,

@@ -38,7 +38,27 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     // What `start` refuses is no good config.
     let plan = plan::resolve(&config, Fetch::Never)?;
     setup::refuse_nothing(&plan, &Selection::All)?;
-    Ok(0)
+    let missing = missing_tools(&plan);
+    if !globals.json {
+        missing.iter().for_each(output::line);
+    }
+    Ok(if missing.is_empty() { 0 } else { USAGE })
+}
+
+/// Names the programs that jobs need and this machine does not have.
+fn missing_tools(plan: &Plan) -> Vec<String> {
+    let jobs = plan.jobs.iter().filter_map(|entry| entry.as_job()).filter(|job| job.enabled);
+    let mut missing = Vec::new();
+    for job in jobs {
+        let tools = job.sources.iter().flat_map(|source| &source.tools);
+        for tool in tools.filter(|tool| tool.find().is_none()) {
+            let line = format!("job {:?}: {}", job.name, tool.missing());
+            if !missing.contains(&line) {
+                missing.push(line);
+            }
+        }
+    }
+    missing
 }
 
 /// Prints what is wrong with the config.

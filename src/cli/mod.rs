@@ -9,6 +9,7 @@ mod find;
 mod into;
 mod journal;
 mod list;
+mod load;
 mod log;
 mod output;
 mod pin;

@@ -12,13 +12,14 @@ use crate::base::{ArtefactId, display};
 use crate::cli::args::{Globals, Restore};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::into::{self, Goal, goals};
-use crate::cli::{list, log, output, progress, setup, show, when};
+use crate::cli::{list, load, log, output, progress, setup, show, when};
 use crate::plan::{Main, Plan};
 use crate::restore::apply::{self, How, Restored};
 use crate::restore::explain::{Explained, explain};
 use crate::restore::holdings::{self, Holdings};
 use crate::restore::pick::{Choice, NothingFound, Want, pick};
 use crate::run::{Env, Selection};
+use crate::sources::Back;
 
 /// What came back, for `--json`.
 #[derive(Serialize)]
@@ -33,6 +34,8 @@ struct Row {
     bytes: u64,
     warnings: Vec<String>,
     failed: Vec<String>,
+    /// What a person has to do now, one step a line.
+    next_steps: Vec<String>,
     error: Option<String>,
 }
 
@@ -50,7 +53,7 @@ struct Planned<'a> {
 /// Restores and returns the exit code.
 pub(crate) fn run(globals: &Globals, verb: &Restore) -> Result<u8, Failure> {
     Paths::new(&verb.paths).map_err(Failure::usage)?;
-    let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
+    let (plan, selection) = setup::plan_with(globals, &verb.jobs.jobs, verb.connect.as_deref())?;
     let bars = MultiProgress::new();
     let log = log::init(&Main { log_file: None, ..plan.main.clone() }, globals, &bars);
     let env = setup::env(&plan, progress::watcher(globals, &bars))?;
@@ -85,10 +88,11 @@ async fn restore(
         watcher: env.watcher.clone(),
         cancel: env.cancel.clone(),
     };
-    let code = match verb.to.as_str() {
-        _ if verb.explain => tell_commands(&choices, &verb.to, &how).await?,
-        "-" => to_stdout(globals, &choices, &how).await?,
-        to => to_folders(globals, &choices, Path::new(to), &how).await?,
+    let code = match (verb.to.as_deref(), &verb.into) {
+        (_, Some(into)) => load::run(globals, verb, plan, &choices, into, &how).await?,
+        (to, None) if verb.explain => tell_commands(&choices, to.unwrap_or("-"), &how).await?,
+        (Some("-") | None, None) => to_stdout(globals, &choices, &how).await?,
+        (Some(to), None) => to_folders(globals, &choices, Path::new(to), &how).await?,
     };
     let in_doubt = left_out || (verb.id.is_none() && !unseen.is_empty());
     Ok(if code == 0 && in_doubt { PARTLY } else { code })
@@ -246,10 +250,10 @@ async fn to_folders(
     let (mut rows, mut matched) = (Vec::new(), BTreeSet::new());
     for Goal { choice, into } in &goals {
         let done = match fs::create_dir_all(into) {
-            Ok(()) => apply::to_folder(choice, into, how).await,
+            Ok(()) => bring_back(choice, into, how).await,
             Err(error) => Err(apply::Error::Other(format!("{}: {error}", into.display()).into())),
         };
-        matched.extend(done.iter().flat_map(|restored| &restored.matched));
+        matched.extend(done.iter().flat_map(|(restored, _)| &restored.matched));
         match done {
             Err(apply::Error::NoMatch(_)) => remove_empty(into, to),
             done => rows.push(row(choice, into, done)),
@@ -279,6 +283,22 @@ async fn to_folders(
         all if all == rows.len() => NOTHING,
         _ => PARTLY,
     })
+}
+
+/// Brings one artefact back below `into`; what is a physical copy is made ready there, and the
+/// next steps are told.
+async fn bring_back(
+    choice: &Choice<'_>,
+    into: &Path,
+    how: &How,
+) -> Result<(Restored, Vec<String>), apply::Error> {
+    let is_tree = choice.manifest.index.is_some();
+    match crate::restore::load::source_of(choice).map(|source| source.source.back()) {
+        Some(Back::Prepare(preparer)) if !is_tree && how.paths.is_empty() => {
+            crate::restore::load::prepared(choice, preparer, into, how).await
+        }
+        _ => Ok((apply::to_folder(choice, into, how).await?, Vec::new())),
+    }
 }
 
 /// Tells of the globs for which nothing came, and whether there are any.
@@ -327,9 +347,13 @@ fn remove_empty(folder: &Path, top: &Path) {
     }
 }
 
-fn row(choice: &Choice<'_>, into: &Path, done: Result<Restored, apply::Error>) -> Row {
+fn row(
+    choice: &Choice<'_>,
+    into: &Path,
+    done: Result<(Restored, Vec<String>), apply::Error>,
+) -> Row {
     let error = done.as_ref().err().map(|error| crate::base::chain(error));
-    let restored = done.unwrap_or_default();
+    let (restored, next_steps) = done.unwrap_or_default();
     Row {
         job: choice.manifest.job.clone(),
         target: display(&choice.manifest.target),
@@ -341,6 +365,7 @@ fn row(choice: &Choice<'_>, into: &Path, done: Result<Restored, apply::Error>) -
         bytes: restored.bytes,
         warnings: restored.warnings,
         failed: restored.failed,
+        next_steps,
         error,
     }
 }
@@ -376,4 +401,5 @@ fn print(row: &Row, quiet: bool) {
             row.id,
         )),
     }
+    row.next_steps.iter().for_each(|step| output::line(format!("  {step}")));
 }

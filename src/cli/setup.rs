@@ -15,14 +15,27 @@ use crate::{config, plan};
 
 /// Loads the config and resolves it; secrets are fetched for the selected jobs only.
 pub(crate) fn plan_for(globals: &Globals, words: &[String]) -> Result<(Plan, Selection), Failure> {
-    plan_of(&config::load(&globals.config)?, words)
+    plan_with(globals, words, None)
 }
 
-/// Resolves a config; secrets are fetched for the selected jobs only.
-pub(crate) fn plan_of(config: &Config, words: &[String]) -> Result<(Plan, Selection), Failure> {
+/// Like [`plan_for`]; the secrets of the job `also` are fetched too.
+pub(crate) fn plan_with(
+    globals: &Globals,
+    words: &[String],
+    also: Option<&str>,
+) -> Result<(Plan, Selection), Failure> {
+    plan_of(&config::load(&globals.config)?, words, also)
+}
+
+/// Resolves a config; secrets are fetched for the selected jobs only, and for the job `also`.
+pub(crate) fn plan_of(
+    config: &Config,
+    words: &[String],
+    also: Option<&str>,
+) -> Result<(Plan, Selection), Failure> {
     let outline = plan::resolve(config, Fetch::Never)?;
     let selection = Selection::parse(words, &outline)?;
-    let wanted = |name: &str, group| selection.means(name, group);
+    let wanted = |name: &str, group| selection.means(name, group) || also == Some(name);
     let plan = plan::resolve(config, Fetch::Jobs(&wanted))?;
     Ok((plan, selection))
 }

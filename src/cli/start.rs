@@ -16,7 +16,7 @@ pub(crate) fn run(globals: &Globals, verb: &Jobs) -> Result<u8, Failure> {
         return plan::run(globals, &verb.jobs);
     }
     let config = config::load(&globals.config)?;
-    let ready = setup::plan_of(&config, &verb.jobs).and_then(|(plan, selection)| {
+    let ready = setup::plan_of(&config, &verb.jobs, None).and_then(|(plan, selection)| {
         setup::refuse_nothing(&plan, &selection)?;
         Ok((plan, selection))
     });

@@ -146,7 +146,6 @@ impl Section {
                 "keep_chain_days",
                 "keep_chains",
                 "notify",
-                "parallel",
                 "schedule",
                 "snapshot",
                 "template",
@@ -167,8 +166,8 @@ fn means_nothing(entry: &Entry) -> bool {
     }
     let text = entry.value.text().map(|text| text.trim().to_lowercase());
     match (entry.key.as_str(), text.as_deref()) {
-        ("parallel", Some("1")) | ("layout", Some("files")) => true,
-        ("parallel" | "layout", _) | (_, None) => false,
+        ("layout", Some("files")) => true,
+        ("layout", _) | (_, None) => false,
         (_, Some(text)) => ["no", "off", "false", "none", "n"].contains(&text),
     }
 }

@@ -235,6 +235,8 @@ pub struct Job {
     /// The stream also goes through a file in `tmp_dir`, so that the source waits for no storage
     /// and a slow storage holds up no fast one.
     pub spool: Option<bool>,
+    /// How many targets of a source are backed up at the same time; 1 unless set.
+    pub parallel: Option<u32>,
     /// The job is stopped after this long; 0 for never.
     pub job_timeout: Option<Span>,
     /// Whether every storage must hold the copy.
@@ -271,6 +273,9 @@ pub struct Source {
     pub gzip: Option<bool>,
     /// How its artefacts are compressed; wins over any `gzip`.
     pub compress: Option<Compress>,
+    /// How long a program or server may give nothing while it is read; by default an hour, 0 for
+    /// ever. Not for files.
+    pub timeout: Option<Span>,
 }
 
 /// The keys that every storage of a job may have.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::base::chain;
 use crate::config::{self, Compress, Draft, Format, Problem, Problems, Size, Source, raw};
@@ -17,6 +18,8 @@ pub(crate) struct Common<'a> {
     pub(crate) net: Option<Size>,
     /// Environment variables that secrets came from.
     pub(crate) secret_env: &'a BTreeSet<String>,
+    /// Where locks, journals and memory of runs lie.
+    pub(crate) state_dir: &'a Path,
 }
 
 /// Resolves a draft; what is wrong is in its problems then.
@@ -27,8 +30,10 @@ pub(crate) fn resolve(
     seen: &mut Seen,
 ) -> Option<Job> {
     let read = draft.read();
+    let is_alone = read.sources.len() == 1;
+    let sources = read.sources.iter();
     let sources: Vec<Option<JobSource>> =
-        read.sources.iter().map(|one| source(one, read.keys.as_ref(), common, draft)).collect();
+        sources.map(|one| source(one, is_alone, read.keys.as_ref(), common, draft)).collect();
     let places = match &read.keys {
         Some(keys) => places(&read.storages, keys, common, draft),
         None => Vec::new(),
@@ -64,6 +69,7 @@ pub(crate) fn resolve(
         verify: keys.verify.map_or(Verify::default(), verify),
         split: keys.split.map(|split| split.0),
         spool: keys.spool.unwrap_or(false),
+        parallel: keys.parallel.map_or(1, |parallel| parallel.max(1) as usize),
         require: keys.require.map_or(Require::default(), require),
         timeout: keys.job_timeout.map(|span| span.0).filter(|timeout| !timeout.is_zero()),
         tags: keys.tags,
@@ -73,6 +79,7 @@ pub(crate) fn resolve(
 
 fn source(
     one: &Source,
+    is_alone: bool,
     keys: Option<&raw::Job>,
     common: Common<'_>,
     draft: &mut Draft,
@@ -81,19 +88,45 @@ fn source(
     let wrong = section.problems();
     let said = wrong.iter().filter_map(|wrong| config::blame(&one.node, &one.path, wrong));
     draft.problems.extend(said);
+    let of_files = draft.kind().is_some_and(|kind| kind.group == Some(Group::Files));
+    if of_files && one.common.timeout.is_some() {
+        let message = "`timeout` of a source is for programs and servers: files have none";
+        draft.problems.push(Problem::error(one.node.mark_of("timeout"), &one.path, message));
+    }
     if !wrong.is_empty() {
         return None;
     }
-    let name = one.common.name.clone();
-    let (tmp_dir, secret_env) = (tmp_dir(keys), common.secret_env);
-    match section.connect(&Setting { name: name.as_deref(), tmp_dir, secret_env }) {
-        Ok(source) => Some(JobSource { name, source, compression: compression(&one.common, keys) }),
+    let address = section.address();
+    let name = one.common.name.clone().or(address.clone());
+    let own_folder = address.filter(|_| !is_alone).map(|address| address.replace(':', "_"));
+    let setting = Setting {
+        job: keys.map_or("", |keys| &keys.job),
+        name: name.as_deref(),
+        tmp_dir: tmp_dir(keys),
+        state_dir: common.state_dir,
+        secret_env: common.secret_env,
+        silence: silence(&one.common),
+    };
+    match section.connect(&setting) {
+        Ok(source) => Some(JobSource {
+            folder: one.common.name.clone().or(own_folder),
+            tools: section.tools(),
+            compression: compression(&one.common, keys),
+            name,
+            source,
+        }),
         Err(error) => {
             let problem = Problem::error(one.node.first_mark(), &one.path, chain(&error));
             draft.problems.push(problem);
             None
         }
     }
+}
+
+/// How long a program or server may give nothing.
+fn silence(source: &raw::Source) -> Option<Duration> {
+    let silence = source.timeout.map_or(SILENCE, |span| span.0);
+    (!silence.is_zero()).then_some(silence)
 }
 
 fn tmp_dir(keys: Option<&raw::Job>) -> &Path {
@@ -186,5 +219,7 @@ fn require(require: raw::Require) -> Require {
     }
 }
 
+/// A query on a locked table waits for long; a dump that is dead must not wait for ever.
+const SILENCE: Duration = Duration::from_secs(3600);
 const TMP_DIR: &str = "/var/tmp";
 const SMALLEST_SPLIT: u64 = 1 << 10;

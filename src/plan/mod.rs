@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::notify::Channel;
 use crate::retention::Policy;
 use crate::sources::Source;
+use crate::sources::tool::Tool;
 use crate::storages::Storage;
 use crate::stream::Compression;
 
@@ -164,6 +165,8 @@ pub struct Job {
     pub spool: bool,
     /// Whether one good copy is enough for success.
     pub require: Require,
+    /// How many targets of a source are backed up at the same time.
+    pub parallel: usize,
     /// The job is stopped after this long.
     pub timeout: Option<Duration>,
     /// Where temporary files go.
@@ -176,8 +179,13 @@ pub struct Job {
 
 /// One entry of a job's `sources`.
 pub struct JobSource {
-    /// Its `name:`, which becomes a folder.
+    /// Its `name:`, else what it connects to: a part of its copies' identity.
     pub name: Option<String>,
+    /// The folder of its own on the storages: its `name:`, and in a job with several database
+    /// sources what it connects to.
+    pub folder: Option<String>,
+    /// The programs that it calls.
+    pub tools: Vec<Tool>,
     /// What reads it.
     pub source: Box<dyn Source>,
     /// How its artefacts are compressed.

@@ -4,7 +4,7 @@
 //! that job a broken one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{self, Config, Draft, Fetcher, Node, Problem, Problems, raw};
@@ -80,7 +80,9 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
         if wanted && !draft.is_off() {
             draft.fetch(&mut fetcher);
         }
-        let entry = entry(&mut draft, group, Common { net, secret_env: &secret_env }, &mut seen);
+        let state_dir = main.as_ref().map_or(Path::new(STATE_DIR), |main| &main.state_dir);
+        let common = Common { net, secret_env: &secret_env, state_dir };
+        let entry = entry(&mut draft, group, common, &mut seen);
         problems.extend(draft.problems);
         jobs.push(entry);
     }

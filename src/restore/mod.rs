@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod explain;
 pub mod holdings;
+pub mod load;
 pub mod pick;
 pub mod ranged;
 pub mod verify;

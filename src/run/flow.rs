@@ -10,7 +10,7 @@ use crate::archive::{IndexWriter, PackOptions, Packed, pack};
 use crate::base::{ArtefactId, BoxError, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
-use crate::stream::{self, ByteStream, Frames, Payload, Pending, Tree, compress};
+use crate::stream::{self, ByteStream, DumpFacts, Frames, Payload, Pending, Tree, compress};
 
 /// The stored bytes of a target on their way, and what will be known of them at the end.
 pub(crate) struct Flow {
@@ -19,8 +19,14 @@ pub(crate) struct Flow {
     frames: Pending<Frames>,
     blake3: Pending<Digest>,
     sha256: Pending<Digest>,
-    packed: Option<Pending<Packed>>,
     begun: Instant,
+    made: Made,
+}
+
+/// What was opened, and what it will say of itself.
+enum Made {
+    Dump(Pending<DumpFacts>),
+    Tree(Pending<Packed>),
 }
 
 /// What is known of a target once all its bytes went through.
@@ -34,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) warnings: Warnings,
     /// The index of a tree, still without its map of frames.
     pub(crate) index: Option<IndexWriter>,
+    /// What a dump says of itself.
+    pub(crate) dump: DumpFacts,
     /// From the question to the source to the last byte.
     pub(crate) took: Duration,
 }
@@ -50,20 +58,20 @@ impl Flow {
     ) -> Result<Self, BoxError> {
         let begun = Instant::now();
         let progress = progress_of(item, expected_bytes, run);
-        let (raw, packed) = match item.source.source.open(&item.target).await? {
-            Payload::Bytes(bytes) => (stream::watched(bytes, progress), None),
+        let (raw, made) = match item.source.source.open(&item.target).await? {
+            Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
                 own_copies_inside(&*tree, run)?;
                 let index = scratch(&run.scene.job.tmp_dir, id)?;
                 let cancel = run.scene.env.cancel.clone();
                 let (raw, packed) = pack(tree, PackOptions { index, cancel, progress });
-                (raw, Some(packed))
+                (raw, Made::Tree(packed))
             }
         };
         let (raw, blake3) = stream::blake3(raw);
         let (framed, frames) = compress(raw, item.source.compression);
         let (stream, sha256) = stream::sha256(framed);
-        Ok(Self { stream, frames, blake3, sha256, packed, begun })
+        Ok(Self { stream, frames, blake3, sha256, made, begun })
     }
 
     /// Splits off the stream from what will be known.
@@ -75,17 +83,16 @@ impl Flow {
     ///
     /// Errors: when any stage did not reach the end; the stream itself tells why.
     pub(crate) async fn facts(self) -> Result<Facts, stream::Error> {
-        let packed = match self.packed {
-            Some(packed) => Some(packed.get().await?),
-            None => None,
-        };
-        let (files, warnings, index) = match packed {
-            Some(packed) => (Some(packed.files), packed.warnings, Some(packed.index)),
-            None => (None, Warnings::default(), None),
+        let (files, warnings, index, dump) = match self.made {
+            Made::Tree(packed) => {
+                let packed = packed.get().await?;
+                (Some(packed.files), packed.warnings, Some(packed.index), DumpFacts::default())
+            }
+            Made::Dump(facts) => (None, Warnings::default(), None, facts.get().await?),
         };
         let (blake3, sha256) = (self.blake3.get().await?, self.sha256.get().await?);
         let (frames, took) = (self.frames.get().await?, self.begun.elapsed());
-        Ok(Facts { frames, blake3, sha256, files, warnings, index, took })
+        Ok(Facts { frames, blake3, sha256, files, warnings, index, dump, took })
     }
 }
 

@@ -24,7 +24,7 @@ impl Item<'_> {
     pub(crate) fn names(&self, server: Option<&str>) -> Names {
         Names {
             server: server.map(str::to_owned),
-            source: self.source.name.clone(),
+            source: self.source.folder.clone(),
             part: self.target.part.clone(),
             base: self.target.base.clone(),
             ext: self.target.ext.clone(),

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use jiff::Zoned;
 use tracing::{Instrument, error, info, info_span, warn};
 
@@ -210,16 +211,42 @@ impl Run<'_> {
         let Scene { job, env, .. } = &self.scene;
         let items = items::of(job, env, report).await;
         let shelves = Shelf::claim_all(job, env, &self.journal).await;
-        for item in &items {
-            if env.cancel.is_cancelled() {
-                let left = items.len() + 1 - item.number;
-                let problem = format!("stopped with {left} targets not yet tried");
-                return report.errors.push(problem);
+        let mut done = 0;
+        for source in &job.sources {
+            let mine: Vec<_> =
+                items.iter().filter(|item| std::ptr::eq(item.source, source)).collect();
+            let works = mine.iter().map(|item| self.target(item, &shelves));
+            let mut works = stream::iter(works).buffered(job.parallel);
+            while let Some(stored) = works.next().await {
+                done += usize::from(stored.is_some());
+                report.targets.extend(stored);
             }
-            let stored = store::store(self, item, &shelves).await;
-            tell(&stored);
-            report.targets.push(stored);
+            drop(works);
+            // Also after an interruption: what it held still must go on.
+            if let Err(error) = source.source.close().await {
+                let problem = chain(&error);
+                error!("{problem}");
+                report.errors.push(problem);
+            }
         }
+        let left = items.len() - done;
+        if env.cancel.is_cancelled() && left > 0 {
+            report.errors.push(format!("stopped with {left} targets not yet tried"));
+        }
+    }
+
+    /// Backs up one target, unless somebody asked to stop.
+    async fn target(
+        &self,
+        item: &items::Item<'_>,
+        shelves: &[Shelf<'_>],
+    ) -> Option<crate::report::TargetReport> {
+        if self.scene.env.cancel.is_cancelled() {
+            return None;
+        }
+        let stored = store::store(self, item, shelves).await;
+        tell(&stored);
+        Some(stored)
     }
 }
 

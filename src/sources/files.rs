@@ -18,7 +18,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::base::{Wrong, text, untext};
-use crate::sources::{Error, Found, Kind, Result, Section, Setting, Source, Target};
+use crate::sources::tool::Tool;
+use crate::sources::{Back, Error, Found, Kind, Result, Section, Setting, Source, Target};
 use crate::stream::{Payload, Tree};
 
 use excludes::Excludes;
@@ -61,6 +62,14 @@ impl Section for Config {
             }
         }
         wrong
+    }
+
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    fn tools(&self) -> Vec<Tool> {
+        Vec::new()
     }
 
     fn wanted(&self) -> Vec<String> {
@@ -120,6 +129,14 @@ impl Source for Files {
         let root = target.path.clone().unwrap_or_else(|| stored_as.clone());
         let excludes = Arc::clone(&self.excludes);
         Ok(Payload::Tree(Box::new(FilesTree { root, stored_as, excludes })))
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn back(&self) -> Back<'_> {
+        Back::Plain
     }
 }
 

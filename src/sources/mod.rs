@@ -3,20 +3,27 @@
 //! A source names its targets and opens them. It never meets a storage, a date or a rotation. A
 //! new kind is its file with its `Config`, and four lines here: `mod`, variant, row and arm.
 
+mod back;
 /// Files and folders, whole.
 pub mod files;
+/// Programs that sources call.
+pub mod tool;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::base::{BoxError, Group, Plugin, Wrong};
+use crate::base::{BoxError, Group, Plugin, Wrong, text};
 use crate::stream::Payload;
 
+pub use back::{Back, Loader, Preparer, Stored};
 pub use files::Files;
+
+use tool::Tool;
 
 /// A source as the config describes it: one variant a type, called as in [`Config::KINDS`].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -47,6 +54,11 @@ pub trait Section {
     /// Says what is wrong beyond the types of the values. What was not fetched is
     /// [`crate::base::PENDING`]: only a check of several keys together must leave it out.
     fn problems(&self) -> Vec<Wrong>;
+    /// Returns what it connects to after defaults, `host:port`, a socket or a file: its name where
+    /// it has no `name:`. Nothing for files, whose paths tell them apart.
+    fn address(&self) -> Option<String>;
+    /// Returns the programs that it calls.
+    fn tools(&self) -> Vec<Tool>;
     /// Returns its targets as written: of two sources without a `name` that share one, both would
     /// store it in the same folder.
     fn wanted(&self) -> Vec<String>;
@@ -59,12 +71,18 @@ pub trait Section {
 /// What a source is told of the job that it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
-    /// The `name:` of the source.
+    /// The job's name.
+    pub job: &'a str,
+    /// The `name:` of the source, else its address.
     pub name: Option<&'a str>,
     /// Where temporary files go.
     pub tmp_dir: &'a Path,
+    /// Where a note may lie that the next run needs after a kill.
+    pub state_dir: &'a Path,
     /// Environment variables that secrets came from: children must not inherit them.
     pub secret_env: &'a BTreeSet<String>,
+    /// How long a program may give nothing while it is waited for; `None` for ever.
+    pub silence: Option<Duration>,
 }
 
 /// Something that can be backed up: a server, a set of folders, a script.
@@ -77,6 +95,11 @@ pub trait Source: Send + Sync {
     async fn targets(&self) -> Result<Found>;
     /// Starts to read `target`; its path may lie inside a snapshot.
     async fn open(&self, target: &Target) -> Result<Payload>;
+    /// Called once after the last target was read or given up, also when the run was interrupted:
+    /// what was held still goes on.
+    async fn close(&self) -> Result<()>;
+    /// Returns how its artefacts come back.
+    fn back(&self) -> Back<'_>;
 }
 
 /// What a source has to offer.
@@ -103,6 +126,19 @@ pub struct Target {
     pub ext: String,
     /// The path to read, for files; a snapshot may replace it.
     pub path: Option<PathBuf>,
+}
+
+impl Target {
+    /// Makes the target of a database or a server: its own name is its folder and its file's name.
+    pub fn named(name: &str, ext: &str) -> Self {
+        Self {
+            name: text(name.as_bytes()),
+            part: vec![name.as_bytes().to_vec()],
+            base: name.as_bytes().to_vec(),
+            ext: ext.to_owned(),
+            path: None,
+        }
+    }
 }
 
 /// What a source answers.

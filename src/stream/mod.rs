@@ -19,6 +19,7 @@ mod tee;
 mod throttle;
 mod watched;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -56,6 +57,14 @@ impl Error {
     /// Wraps the reason of a producer.
     pub fn new(reason: impl Into<crate::base::BoxError>) -> Self {
         Self::Producer(Arc::from(reason.into()))
+    }
+
+    /// Returns the reason of the producer, if it is an `E`.
+    pub fn reason<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        match self {
+            Self::Cut => None,
+            Self::Producer(reason) => reason.downcast_ref(),
+        }
     }
 }
 
@@ -166,6 +175,17 @@ impl ByteStream {
         Ok(all.freeze())
     }
 
+    /// Reads everything and drops it; returns how many bytes there were.
+    ///
+    /// Errors: [`Error`].
+    pub async fn drain(mut self) -> Result<u64, Error> {
+        let mut bytes = 0;
+        while let Some(chunk) = self.next().await? {
+            bytes += chunk.len() as u64;
+        }
+        Ok(bytes)
+    }
+
     /// Puts a chunk back, so that it comes first again; at most one at a time.
     pub fn unread(&mut self, chunk: Bytes) {
         debug_assert!(self.unread.is_none(), "only one chunk can be put back");
@@ -234,10 +254,40 @@ impl Feeder {
 
 /// What a source gives for one target: bytes that a tool has framed, or a tree that we frame.
 pub enum Payload {
-    /// A finished stream, such as a dump.
-    Bytes(ByteStream),
+    /// What a tool or a server has framed.
+    Dump(Dump),
     /// Files and folders; `archive` makes a tar of them.
     Tree(Box<dyn Tree>),
+}
+
+/// Bytes that are whole once their end mark has come, and what is known of them then.
+pub struct Dump {
+    /// The bytes. Their end comes only after whoever made them has ended well.
+    pub bytes: ByteStream,
+    /// Known at their end.
+    pub facts: Pending<DumpFacts>,
+}
+
+/// What a dump says of itself, for the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DumpFacts {
+    /// Versions of the tools that took part, by name.
+    pub tools: BTreeMap<String, String>,
+    /// Version of the server that was dumped.
+    pub server_version: Option<String>,
+    /// How it was known to be whole, beside the exit code: `end mark`, `length and checksum`.
+    pub checked: Option<String>,
+    /// What an increment of it would begin at: a log position.
+    pub position: Option<String>,
+}
+
+impl Dump {
+    /// Makes one of bytes whose facts are known beforehand.
+    pub fn new(bytes: ByteStream, facts: DumpFacts) -> Self {
+        let (promise, pending) = Pending::new();
+        promise.keep(facts);
+        Self { bytes, facts: pending }
+    }
 }
 
 /// A tree of files that is to be packed.

@@ -13,10 +13,10 @@ use nxs_backup::plan::{Entry, Group, Job, JobSource, Main, Place, Plan, Require,
 use nxs_backup::report::{PlaceOutcome, Report};
 use nxs_backup::retention::{Policy, Rotation};
 use nxs_backup::run::{Env, Selection, start};
-use nxs_backup::sources::{Error, Found, Kind, Result, Source, Target};
+use nxs_backup::sources::{Back, Error, Found, Kind, Result, Source, Target};
 use nxs_backup::storages::Memory;
 use nxs_backup::storages::layers::Flaky;
-use nxs_backup::stream::{ByteStream, Codec, Payload};
+use nxs_backup::stream::{ByteStream, Codec, Dump, DumpFacts, Payload};
 use tempfile::TempDir;
 
 /// What a target does when it is opened.
@@ -86,7 +86,15 @@ impl Source for Scripted {
                 Err(None) => None,
             };
         });
-        Ok(Payload::Bytes(stream))
+        Ok(Payload::Dump(Dump::new(stream, DumpFacts::default())))
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn back(&self) -> Back<'_> {
+        Back::Plain
     }
 }
 
@@ -173,6 +181,8 @@ impl Rehearsal {
         };
         let source = JobSource {
             name: None,
+            folder: None,
+            tools: Vec::new(),
             source: Box::new(Scripted(self.script.clone())),
             compression: self.codec.by_default(),
         };
@@ -188,6 +198,7 @@ impl Rehearsal {
             split: self.split,
             spool: self.spool,
             require: self.require,
+            parallel: 1,
             timeout: None,
             tmp_dir: self.tmp_dir.clone().unwrap_or_else(|| self.folder.path().to_owned()),
             tags: Vec::new(),

@@ -1,0 +1,103 @@
+//! A program while it runs: the head of a process group that ends with this value.
+
+use std::collections::VecDeque;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStderr};
+use tokio::task::JoinHandle;
+
+/// A child process with all that it starts.
+pub(super) struct Running {
+    child: Child,
+    group: Option<Pid>,
+    stderr: Option<JoinHandle<VecDeque<String>>>,
+}
+
+impl Running {
+    /// Watches over `child`, which leads a group of its own; its stderr goes to the log line by
+    /// line, with `name` in front.
+    pub(super) fn new(mut child: Child, name: &str) -> Self {
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let stderr = child.stderr.take();
+        let stderr = stderr.map(|pipe| tokio::spawn(listen(pipe, name.to_owned())));
+        Self { child, group, stderr }
+    }
+
+    /// Waits for its end and gives its last words, the last of them last.
+    pub(super) async fn wait(&mut self) -> std::io::Result<(ExitStatus, Vec<String>)> {
+        let status = self.child.wait().await?;
+        Ok((status, self.last_words().await))
+    }
+
+    /// What it has said so far; a grandchild that keeps its stderr open is not waited for.
+    pub(super) async fn last_words(&mut self) -> Vec<String> {
+        let Some(mut stderr) = self.stderr.take() else { return Vec::new() };
+        match tokio::time::timeout(PATIENCE, &mut stderr).await {
+            Ok(lines) => lines.unwrap_or_default().into(),
+            Err(_) => {
+                stderr.abort();
+                Vec::new()
+            }
+        }
+    }
+
+    /// Ends the whole group: politely, then by force.
+    pub(super) async fn end(&mut self) {
+        self.signal(Signal::TERM);
+        if tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
+            self.kill();
+            self.child.wait().await.ok();
+        }
+    }
+
+    /// Ends the whole group by force; what it was reading must not look complete to it.
+    pub(super) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            kill_process_group(group, signal).ok();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A group without a living member is no group any more: nothing else can be hit, as long
+        // as the head was not waited for.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill();
+        }
+    }
+}
+
+/// Writes each line to the log and keeps the last ones.
+async fn listen(pipe: ChildStderr, name: String) -> VecDeque<String> {
+    let (mut reader, mut lines) = (BufReader::new(pipe), VecDeque::new());
+    loop {
+        let mut line = Vec::new();
+        let read = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+        if !matches!(read, Ok(1..)) {
+            return lines;
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end();
+        if line.is_empty() {
+            continue;
+        }
+        tracing::info!("{name}: {}", crate::base::display(line));
+        if lines.len() == LAST_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const LONGEST_LINE: u64 = 4 << 10;
+/// How many lines of stderr are kept: the last words stand at the end.
+const LAST_LINES: usize = 100;
