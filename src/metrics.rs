@@ -152,10 +152,12 @@ impl TargetState {
         self.files = target.files.or(self.files);
         let before = std::mem::take(&mut self.places);
         for place in &target.places {
-            let mut state = before.iter().find(|it| it.storage == place.place).cloned().unwrap_or_default();
+            let mut state =
+                before.iter().find(|it| it.storage == place.place).cloned().unwrap_or_default();
             state.storage.clone_from(&place.place);
-            state.good = !matches!(place.outcome, PlaceOutcome::Failed(_) | PlaceOutcome::Missed(_))
-                && place.errors.is_empty();
+            state.good =
+                !matches!(place.outcome, PlaceOutcome::Failed(_) | PlaceOutcome::Missed(_))
+                    && place.errors.is_empty();
             if let PlaceOutcome::Stored(stored) = &place.outcome {
                 state.last_success = Some(now.as_second());
                 state.stored_bytes = Some(stored.stored_bytes);
@@ -177,63 +179,93 @@ impl TargetState {
 
 /// Makes the text of the file.
 fn render(state: &State) -> String {
-    let mut text = String::new();
     let server = format!("server=\"{}\"", escaped(&state.server));
-    let mut family = |name: &str, help: &str, rows: Vec<(String, Option<f64>)>| {
-        let rows: Vec<_> = rows.into_iter().filter_map(|(labels, value)| Some((labels, value?))).collect();
-        if rows.is_empty() {
+    let mut page = Page { text: String::new(), server };
+    let last_run = vec![(String::new(), Some(state.last_run as f64))];
+    page.family("last_run_timestamp_seconds", "When any run ended last.", last_run);
+    page.jobs(state);
+    page.targets(state);
+    page.places(state);
+    page.text
+}
+
+/// The text while it is made.
+struct Page {
+    text: String,
+    /// The label that every row has.
+    server: String,
+}
+
+/// Labels behind that of the server, and what they are worth; `None` where that is not known.
+type Row = (String, Option<f64>);
+
+impl Page {
+    fn family(&mut self, name: &str, help: &str, rows: Vec<Row>) {
+        if rows.iter().all(|(_, value)| value.is_none()) {
             return;
         }
         let said = "a String takes every write";
-        writeln!(text, "# HELP nxs_backup_{name} {help}").expect(said);
-        writeln!(text, "# TYPE nxs_backup_{name} gauge").expect(said);
+        writeln!(self.text, "# HELP nxs_backup_{name} {help}").expect(said);
+        writeln!(self.text, "# TYPE nxs_backup_{name} gauge").expect(said);
         for (labels, value) in rows {
-            writeln!(text, "nxs_backup_{name}{{{server}{labels}}} {value}").expect(said);
+            if let Some(value) = value {
+                let server = &self.server;
+                writeln!(self.text, "nxs_backup_{name}{{{server}{labels}}} {value}").expect(said);
+            }
         }
-    };
-    family(
-        "last_run_timestamp_seconds",
-        "When any run ended last.",
-        vec![(String::new(), Some(state.last_run as f64))],
-    );
-    let jobs = |value: fn(&JobState) -> f64| {
-        let row = |(name, job): (&String, &JobState)| (job_labels(name, job), Some(value(job)));
-        state.jobs.iter().map(row).collect::<Vec<_>>()
-    };
-    family("job_last_run_timestamp_seconds", "When the job ran last.", jobs(|job| job.last_run as f64));
-    family("job_duration_seconds", "How long the last run of the job took.", jobs(|job| job.duration));
-    family("job_success", "1 if nothing failed in the last run of the job.", jobs(|job| flag(job.good)));
-    family("job_warnings", "1 if its last run has something to look at.", jobs(|job| flag(job.warnings)));
-    let targets = |value: fn(&TargetState) -> Option<f64>| {
-        let all = state.jobs.iter().flat_map(|(name, job)| {
-            job.targets.iter().map(move |target| (target_labels(name, job, target), value(target)))
-        });
-        all.collect::<Vec<_>>()
-    };
-    family("duration_seconds", "How long the target took.", targets(|it| Some(it.duration)));
-    family("raw_bytes", "Size before compression.", targets(|it| it.raw_bytes.map(|n| n as f64)));
-    family("files", "Files, folders and links in it.", targets(|it| it.files.map(|n| n as f64)));
-    let places = |value: fn(&PlaceState) -> Option<f64>| {
-        let all = state.jobs.iter().flat_map(|(name, job)| {
-            job.targets.iter().flat_map(move |target| {
-                let labels = target_labels(name, job, target);
-                target.places.iter().map(move |place| {
-                    let storage = escaped(&place.storage);
-                    (format!("{labels},storage=\"{storage}\""), value(place))
+    }
+
+    fn jobs(&mut self, state: &State) {
+        let rows = |value: fn(&JobState) -> f64| {
+            let row = |(name, job): (&String, &JobState)| (job_labels(name, job), Some(value(job)));
+            state.jobs.iter().map(row).collect::<Vec<Row>>()
+        };
+        let last_run = rows(|job| job.last_run as f64);
+        self.family("job_last_run_timestamp_seconds", "When the job ran last.", last_run);
+        let took = rows(|job| job.duration);
+        self.family("job_duration_seconds", "How long the last run of the job took.", took);
+        let good = rows(|job| flag(job.good));
+        self.family("job_success", "1 if nothing failed in the last run of the job.", good);
+        let warnings = rows(|job| flag(job.warnings));
+        self.family("job_warnings", "1 if its last run has something to look at.", warnings);
+    }
+
+    fn targets(&mut self, state: &State) {
+        let rows = |value: fn(&TargetState) -> Option<f64>| {
+            let all = state.jobs.iter().flat_map(|(name, job)| {
+                let row = move |target| (target_labels(name, job, target), value(target));
+                job.targets.iter().map(row)
+            });
+            all.collect::<Vec<Row>>()
+        };
+        self.family("duration_seconds", "How long the target took.", rows(|it| Some(it.duration)));
+        let raw_bytes = rows(|it| it.raw_bytes.map(|bytes| bytes as f64));
+        self.family("raw_bytes", "Size before compression.", raw_bytes);
+        let files = rows(|it| it.files.map(|files| files as f64));
+        self.family("files", "Files, folders and links in it.", files);
+    }
+
+    fn places(&mut self, state: &State) {
+        let rows = |value: fn(&PlaceState) -> Option<f64>| {
+            let all = state.jobs.iter().flat_map(|(name, job)| {
+                job.targets.iter().flat_map(move |target| {
+                    let labels = target_labels(name, job, target);
+                    target.places.iter().map(move |place| {
+                        let storage = escaped(&place.storage);
+                        (format!("{labels},storage=\"{storage}\""), value(place))
+                    })
                 })
-            })
-        });
-        all.collect::<Vec<_>>()
-    };
-    family(
-        "last_success_timestamp_seconds",
-        "When a copy was stored last.",
-        places(|it| it.last_success.map(|n| n as f64)),
-    );
-    family("success", "1 if the last try went well.", places(|it| Some(flag(it.good))));
-    family("stored_bytes", "Size of the last copy.", places(|it| it.stored_bytes.map(|n| n as f64)));
-    family("copies", "Whole copies that are kept.", places(|it| it.copies.map(|n| n as f64)));
-    text
+            });
+            all.collect::<Vec<Row>>()
+        };
+        let last = rows(|it| it.last_success.map(|secs| secs as f64));
+        self.family("last_success_timestamp_seconds", "When a copy was stored last.", last);
+        self.family("success", "1 if the last try went well.", rows(|it| Some(flag(it.good))));
+        let stored = rows(|it| it.stored_bytes.map(|bytes| bytes as f64));
+        self.family("stored_bytes", "Size of the last copy.", stored);
+        let copies = rows(|it| it.copies.map(|copies| copies as f64));
+        self.family("copies", "Whole copies that are kept.", copies);
+    }
 }
 
 fn flag(good: bool) -> f64 {

@@ -23,6 +23,7 @@ mod jobs {
 mod live {
     mod ftp;
     mod nfs;
+    mod notify;
     mod s3;
     mod scp;
     mod smb;
@@ -34,6 +35,7 @@ mod support {
     pub(crate) mod archive;
     pub(crate) mod bed;
     mod bed_test;
+    pub(crate) mod hook;
     pub(crate) mod proxy;
     pub(crate) mod rehearsal;
     pub(crate) mod scan;

@@ -45,6 +45,10 @@ needs=(
     ceph-osd:ceph-osd
     ceph:ceph-common
     rclone:rclone
+    # Those that hear of runs: a mail server, and what checks figures and rules for Prometheus.
+    exim4:exim4-daemon-light
+    promtool:prometheus
+    python3:python3
     # What has no command is known by a file.
     /usr/lib/proftpd/mod_tls.so:proftpd-mod-crypto
     /usr/lib/nginx/modules/ngx_http_dav_ext_module.so:libnginx-mod-http-dav-ext

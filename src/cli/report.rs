@@ -65,6 +65,7 @@ fn send(globals: &Globals, plan: &Plan, env: &Env) -> Result<u8, Failure> {
 
 fn words(posted: &Posted) -> String {
     let what = match &posted.outcome {
+        Outcome::Sent(0) => "nothing has run, and that was told".to_owned(),
         Outcome::Sent(1) => "1 report sent".to_owned(),
         Outcome::Sent(reports) => format!("{reports} reports sent"),
         Outcome::NothingDue(_) => "nothing waits".to_owned(),

@@ -65,7 +65,9 @@ fn a_run_of_one_job_erases_nothing_of_the_others() {
     site.run("2026-11-21T03:00:00Z", vec![job("a", &[("/x", true)]), job("b", &[("/y", true)])]);
     let text = site.run("2026-11-22T03:00:00Z", vec![job("b", &[("/y", false)])]);
     let labels = |job: &str, target: &str| {
-        format!("server=\"web1\",job_name=\"{job}\",type=\"desc_files\",source=\"\",target=\"{target}\",storage=\"offsite\"")
+        format!(
+            "server=\"web1\",job_name=\"{job}\",type=\"desc_files\",source=\"\",target=\"{target}\",storage=\"offsite\""
+        )
     };
     let (a, b) = (labels("a", "/x"), labels("b", "/y"));
     has(&text, &format!("nxs_backup_last_success_timestamp_seconds{{{a}}} 1795230000"));
@@ -88,9 +90,15 @@ fn what_is_gone_from_config_or_source_goes_and_what_could_not_be_asked_for_stays
     let mut failed = job("a", &[]);
     failed.errors.push("the server does not answer".into());
     let text = site.run("2026-11-22T03:00:00Z", vec![failed]);
-    assert!(text.contains("target=\"/x\"") && text.contains("target=\"/y\"") && !text.contains("/z"));
+    assert!(
+        text.contains("target=\"/x\"") && text.contains("target=\"/y\"") && !text.contains("/z")
+    );
     assert_eq!(text.matches("nxs_backup_success{").count(), 2);
-    assert!(text.lines().filter(|it| it.starts_with("nxs_backup_success{")).all(|it| it.ends_with(" 0")));
+    assert!(
+        text.lines()
+            .filter(|it| it.starts_with("nxs_backup_success{"))
+            .all(|it| it.ends_with(" 0"))
+    );
     let text = site.run("2026-11-23T03:00:00Z", vec![job("a", &[("/x", true)])]);
     assert!(text.contains("target=\"/x\"") && !text.contains("target=\"/y\""), "{text}");
 }
@@ -106,7 +114,11 @@ fn promtool_takes_what_is_written_whatever_the_names() {
     let mut child = promtool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
 }
 

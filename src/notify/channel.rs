@@ -50,6 +50,10 @@ pub enum When {
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, kind, rule, .. } = self;
-        f.debug_struct("Channel").field("name", name).field("kind", kind).field("rule", rule).finish()
+        f.debug_struct("Channel")
+            .field("name", name)
+            .field("kind", kind)
+            .field("rule", rule)
+            .finish()
     }
 }

@@ -79,9 +79,8 @@ fn client(way: &Way) -> Result<Client> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>> {
-    let wrong = |why: String| {
-        Error::new(Kind::Refused, format!("`ca_file` {}: {why}", path.display()))
-    };
+    let wrong =
+        |why: String| Error::new(Kind::Refused, format!("`ca_file` {}: {why}", path.display()));
     let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
     match Certificate::from_pem_bundle(&text) {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -101,7 +100,9 @@ fn kind_of(status: StatusCode) -> Kind {
 fn kind_of_failure(error: &reqwest::Error) -> Kind {
     match () {
         () if error.is_builder() => Kind::Refused,
-        () if error.is_connect() && chain(error).contains("invalid peer certificate") => Kind::Refused,
+        () if error.is_connect() && chain(error).contains("invalid peer certificate") => {
+            Kind::Refused
+        }
         () if error.is_connect() => Kind::Unavailable,
         () => Kind::Unknown,
     }

@@ -40,7 +40,11 @@ impl Log {
         let mut lines = self.head.clone();
         if self.left_out > 0 {
             let whole = file.map(|file| format!(", the whole log is in {file}"));
-            lines.push(format!("[{} lines left out here{}]", self.left_out, whole.unwrap_or_default()));
+            lines.push(format!(
+                "[{} lines left out here{}]",
+                self.left_out,
+                whole.unwrap_or_default()
+            ));
         }
         lines.extend(self.tail.iter().cloned());
         lines
@@ -86,7 +90,10 @@ mod tests {
         assert_eq!((lines[0].as_str(), lines[1].as_str()), ("INFO line 0", "INFO line 1"));
         assert_eq!(lines.last().unwrap(), "INFO line 99999");
         let cut = lines.iter().find(|line| line.contains("left out")).unwrap();
-        assert!(cut.ends_with("lines left out here, the whole log is in /var/log/nxs.log]"), "{cut}");
+        assert!(
+            cut.ends_with("lines left out here, the whole log is in /var/log/nxs.log]"),
+            "{cut}"
+        );
         let left_out: usize = cut[1..].split(' ').next().unwrap().parse().unwrap();
         assert_eq!(lines.len() - 1 + left_out, 100_000);
         assert!(lines.concat().len() < 2 * HALF + 200);

@@ -48,7 +48,9 @@ struct Mattermost(Config);
 impl Notifier for Mattermost {
     async fn send(&self, news: &News) -> Result<()> {
         let Config { url, channel, username, ca_file, proxy } = &self.0;
-        let mut body = json!({ "text": short::render(&View::of(news), MOST) });
+        // A name of a file must call nobody.
+        let text = short::render(&View::of(news), MOST).replace('@', "@\u{200b}");
+        let mut body = json!({ "text": text });
         for (key, value) in [("channel", channel), ("username", username)] {
             if let Some(value) = value {
                 body[key] = json!(value);

@@ -95,6 +95,8 @@ pub struct News {
     pub told: Vec<Told>,
     /// The logs go along.
     pub with_log: bool,
+    /// Nothing has run since then, though it is time to tell of what ran.
+    pub silent_since: Option<Timestamp>,
 }
 
 /// Why there is a message.
@@ -113,7 +115,8 @@ pub enum Occasion {
 impl News {
     /// Returns how bad the worst of it is.
     pub fn severity(&self) -> Severity {
-        self.told.iter().map(Told::severity).max().unwrap_or(Severity::Info)
+        let empty = if self.silent_since.is_some() { Severity::Error } else { Severity::Info };
+        self.told.iter().map(Told::severity).max().unwrap_or(empty)
     }
 
     /// Returns what tells this message from every other one, the same in every try to send it.

@@ -37,8 +37,10 @@ impl Section for Config {
         let url = url.as_ref().map(|url| ("url", url));
         let mut wrong = http::problems(url, ca_file.as_deref(), proxy.as_ref());
         let odd = |ch: char| !(ch.is_ascii_alphanumeric() || ['-', '_'].contains(&ch));
-        if topic.reveal() != PENDING && (topic.reveal().is_empty() || topic.reveal().contains(odd)) {
-            let message = "`topic` must be letters, digits, `-` and `_`, as in https://ntfy.sh/TOPIC";
+        if topic.reveal() != PENDING && (topic.reveal().is_empty() || topic.reveal().contains(odd))
+        {
+            let message =
+                "`topic` must be letters, digits, `-` and `_`, as in https://ntfy.sh/TOPIC";
             wrong.push(Wrong::new("topic", message));
         }
         wrong

@@ -8,6 +8,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::base::component;
 use crate::notify::{Late, Told};
 
@@ -40,7 +42,8 @@ impl Outbox {
     pub(super) async fn lock(&self) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let path = self.folder.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
         for _ in 0..600 {
             match file.try_lock() {
                 Ok(()) => return Ok(file),
@@ -98,7 +101,8 @@ impl Outbox {
     ///
     /// Errors: a file stays, and would be sent again.
     pub(super) fn sent(&self, told: &[Told]) -> io::Result<()> {
-        for name in told.iter().flat_map(|one| [KEPT, TRYING].map(|end| format!("{}{end}", one.id))) {
+        for name in told.iter().flat_map(|one| [KEPT, TRYING].map(|end| format!("{}{end}", one.id)))
+        {
             match fs::remove_file(self.folder.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -135,6 +139,18 @@ impl Outbox {
         self.write(SEEN, &serde_json::to_vec_pretty(seen)?)
     }
 
+    /// Reads when the last run was that this channel could have heard of.
+    pub(super) fn last_run(&self) -> Option<Timestamp> {
+        fs::read_to_string(self.folder.join(LAST_RUN)).ok()?.trim().parse().ok()
+    }
+
+    /// Remembers a run, whether the channel hears of it or not.
+    ///
+    /// Errors: those of writing.
+    pub(super) fn ran(&self, at: Timestamp) -> io::Result<()> {
+        self.write(LAST_RUN, at.to_string().as_bytes())
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
@@ -159,9 +175,8 @@ impl Outbox {
 pub(super) fn orphans(state_dir: &Path, known: &[&str]) -> Vec<(PathBuf, usize)> {
     let known: Vec<String> = known.iter().map(|name| component(name.as_bytes())).collect();
     let entries = fs::read_dir(state_dir.join(FOLDER)).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| {
-        entry.file_name().into_string().is_ok_and(|name| !known.contains(&name))
-    });
+    let folders = entries
+        .filter(|entry| entry.file_name().into_string().is_ok_and(|name| !known.contains(&name)));
     let counted = folders.map(|entry| {
         let outbox = Outbox { folder: entry.path() };
         (entry.path(), outbox.names().len())
@@ -172,6 +187,7 @@ pub(super) fn orphans(state_dir: &Path, known: &[&str]) -> Vec<(PathBuf, usize)>
 const FOLDER: &str = "notify";
 const KEPT: &str = ".json";
 const TRYING: &str = ".trying";
+const LAST_RUN: &str = "last-run";
 const SEEN: &str = "seen.json";
 /// More reports than these are not kept for a channel that takes none.
 const MOST: usize = 100;

@@ -117,6 +117,7 @@ mod tests {
             now: jiff::Zoned::default(),
             told: Vec::new(),
             with_log: false,
+            silent_since: None,
         };
         let address = |config: &Config, occasion| config.address(&news(occasion));
         let plain = config("https://hc/uuid/", None);

@@ -97,9 +97,9 @@ pub async fn tell(channels: &[Channel], told: &Told, desk: &Desk<'_>) -> Vec<Pos
 /// Sends all that waits, whatever the hour.
 pub async fn send_waiting(channels: &[Channel], desk: &Desk<'_>) -> Vec<Posted> {
     let kept = channels.iter().filter(|channel| pulse(channel).is_none());
-    join_all(kept.map(|channel| async move {
-        channel.posted(serve(channel, None, true, desk).await)
-    }))
+    join_all(
+        kept.map(|channel| async move { channel.posted(serve(channel, None, true, desk).await) }),
+    )
     .await
 }
 
@@ -146,7 +146,8 @@ pub fn orphans(channels: &[Channel], desk: &Desk<'_>) -> Vec<String> {
 
 impl Desk<'_> {
     fn news(&self, occasion: Occasion, told: Vec<Told>, with_log: bool) -> News {
-        News { server: self.server.to_owned(), occasion, now: self.now.clone(), told, with_log }
+        let (server, now) = (self.server.to_owned(), self.now.clone());
+        News { server, occasion, now, told, with_log, silent_since: None }
     }
 }
 
@@ -176,6 +177,7 @@ async fn beat(channel: &Channel, notifier: &dyn Notifier, told: &Told, desk: &De
 /// Keeps what the channel should hear and sends what is due.
 async fn serve(channel: &Channel, told: Option<&Told>, now: bool, desk: &Desk<'_>) -> Outcome {
     let outbox = Outbox::of(desk.state_dir, &channel.name);
+    let ran = told.map(|told| told.at);
     let told = told.filter(|told| is_heard(&channel.rule, told, &outbox));
     let kept = match outbox.lock().await {
         Ok(lock) => told.map_or(Ok(()), |told| outbox.put(told)).map(|()| Some(lock)),
@@ -186,6 +188,14 @@ async fn serve(channel: &Channel, told: Option<&Told>, now: bool, desk: &Desk<'_
     if kept.is_err() {
         // What cannot be written down is sent all the same.
         waiting.told.extend(told.cloned());
+    }
+    if let (When::Daily(_), Some(at)) = (channel.rule.when, ran)
+        && let Err(error) = outbox.ran(at)
+    {
+        warn!("{}: cannot remember when the last run was: {error}", channel.name);
+    }
+    if now && let Some(since) = silent_since(channel, &waiting.told, &outbox, &desk.now) {
+        return tell_of_silence(channel, since, desk).await;
     }
     let due = now || is_due(channel.rule.when, &waiting.told, &desk.now);
     if waiting.told.is_empty() || !due {
@@ -201,6 +211,32 @@ async fn serve(channel: &Channel, told: Option<&Told>, now: bool, desk: &Desk<'_
             "could not be sent, nor kept below {}: {why}; {error}",
             desk.state_dir.display()
         )),
+    }
+}
+
+/// Returns since when nothing has run, where a digest has nothing to tell for that reason.
+fn silent_since(
+    channel: &Channel,
+    waiting: &[Told],
+    outbox: &Outbox,
+    now: &Zoned,
+) -> Option<jiff::Timestamp> {
+    let is_digest = matches!(channel.rule.when, When::Daily(_)) && waiting.is_empty();
+    let last = outbox.last_run().filter(|_| is_digest)?;
+    (now.timestamp().as_second() - last.as_second() > A_DAY).then_some(last)
+}
+
+/// A morning without a message would look like a good night.
+async fn tell_of_silence(channel: &Channel, since: jiff::Timestamp, desk: &Desk<'_>) -> Outcome {
+    let news = desk.news(Occasion::Digest, Vec::new(), false);
+    let news = News { silent_since: Some(since), ..news };
+    let sent = match &channel.notifier {
+        Ok(notifier) => with_retries(channel, &**notifier, &news).await,
+        Err(why) => Err(Error::new(Kind::Refused, why.clone())),
+    };
+    match sent {
+        Ok(()) => Outcome::Sent(0),
+        Err(error) => Outcome::Lost(format!("could not be told that nothing has run: {error}")),
     }
 }
 
@@ -256,9 +292,8 @@ fn is_heard(rule: &Rule, told: &Told, outbox: &Outbox) -> bool {
 /// Whether each job is bad; the run as a whole has no name.
 fn states(level: Severity, told: &Told) -> Seen {
     let report = &told.report;
-    let is_bad = |job: &JobReport| {
-        job.has_failure() || (level == Severity::Warning && job.has_warning())
-    };
+    let is_bad =
+        |job: &JobReport| job.has_failure() || (level == Severity::Warning && job.has_warning());
     let jobs = report.jobs.iter().map(|job| (job.job.clone(), is_bad(job)));
     jobs.chain([(String::new(), !report.errors.is_empty() || report.interrupted)]).collect()
 }
@@ -305,6 +340,7 @@ async fn once(channel: &Channel, notifier: &dyn Notifier, news: &News) -> Result
     })
 }
 
+const A_DAY: i64 = 24 * 3600;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -52,7 +52,10 @@ mod tests {
         };
         let text = render(&view, 100_000);
         assert!(text.starts_with("[web1] backup FAILED\n• job0: ä"), "{text}");
-        assert!(text.ends_with("and 290 errors more\n0 copies of 300 jobs") || text.contains("and 290"), "{text}");
+        assert!(
+            text.ends_with("and 290 errors more\n0 copies of 300 jobs") || text.contains("and 290"),
+            "{text}"
+        );
         let text = render(&view, 500);
         assert_eq!(text.chars().count(), 500);
         assert!(text.ends_with('…'));

@@ -98,7 +98,8 @@ impl View {
 
     fn add(&mut self, told: &Told, news: &News, zone: &TimeZone) {
         let several = news.told.len() > 1;
-        let time = |at: jiff::Timestamp| at.to_zoned(zone.clone()).strftime("%m-%d %H:%M").to_string();
+        let time =
+            |at: jiff::Timestamp| at.to_zoned(zone.clone()).strftime("%m-%d %H:%M").to_string();
         let before = if several { format!("{}: ", time(told.at)) } else { String::new() };
         let line = |job: &str, text: &str| Line {
             job: printable(job),
@@ -117,7 +118,8 @@ impl View {
             for (target, place) in places(job) {
                 let name = display(&target.target);
                 place.removed.iter().for_each(|gone| {
-                    self.removed.push(line(&job.job, &format!("{name}: '{}': {gone}", place.place)));
+                    self.removed
+                        .push(line(&job.job, &format!("{name}: '{}': {gone}", place.place)));
                 });
             }
         }
@@ -222,7 +224,7 @@ fn headline(news: &News, view: &View) -> String {
     }
     let runs = match news.told.as_slice() {
         [one] => return headline_of(&one.report, view),
-        [] => return "no backup ran since the last message".to_owned(),
+        [] => return silence(news),
         runs => runs.len(),
     };
     let bad = news.told.iter().filter(|told| told.severity() == Severity::Error).count();
@@ -231,6 +233,12 @@ fn headline(news: &News, view: &View) -> String {
         (0, odd) => format!("{runs} backup runs ok, {}", count(odd, "warning", "warnings")),
         (bad, _) => format!("{bad} of {runs} backup runs FAILED"),
     }
+}
+
+fn silence(news: &News) -> String {
+    let since = news.silent_since.unwrap_or_else(|| news.now.timestamp());
+    let since = since.to_zoned(news.now.time_zone().clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    format!("NO backup has run since {since}")
 }
 
 fn headline_of(report: &Report, view: &View) -> String {

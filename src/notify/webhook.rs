@@ -93,7 +93,9 @@ impl Notifier for Webhook {
         let body = match (&config.body, config.method) {
             (_, Verb::Get) => String::new(),
             (Some(body), _) => filled("`body`", body)?,
-            (None, _) => json!({ "id": news.id(), "text": text::render(&view), "report": view }).to_string(),
+            (None, _) => {
+                json!({ "id": news.id(), "text": text::render(&view), "report": view }).to_string()
+            }
         };
         let mut headers = vec![("idempotency-key".to_owned(), news.id())];
         for (name, value) in &config.headers {

@@ -52,7 +52,8 @@ pub(crate) fn channels(
         for mut channel in made {
             if all.iter().any(|known| known.name == channel.name) {
                 if entry.common.name.is_some() {
-                    let message = format!("something else in `notify` is called `{}`", channel.name);
+                    let message =
+                        format!("something else in `notify` is called `{}`", channel.name);
                     let mark = entry.node.mark_of("name");
                     problems.push(Problem::error(mark, &entry.path, message));
                 }
@@ -77,7 +78,10 @@ fn server(node: &Node, raw: &raw::Main, problems: &mut Problems) -> Server {
     };
     let tls = match (raw.smtp_ssl.unwrap_or(false), raw.smtp_tls.unwrap_or(false)) {
         (true, true) => {
-            say("smtp_tls", "`smtp_ssl` (TLS from the first byte) and `smtp_tls` (STARTTLS) exclude each other");
+            say(
+                "smtp_tls",
+                "`smtp_ssl` (TLS from the first byte) and `smtp_tls` (STARTTLS) exclude each other",
+            );
             Tls::Implicit
         }
         (true, false) => Tls::Implicit,
@@ -144,7 +148,8 @@ fn entry_channels(
     }
     let name = common.name.clone().unwrap_or_else(|| kind.name.to_owned());
     let retries = common.retries.unwrap_or(RETRIES);
-    let base = Channel { name, kind: kind.name, rule, timeout, retries, notifier: Err(String::new()) };
+    let base =
+        Channel { name, kind: kind.name, rule, timeout, retries, notifier: Err(String::new()) };
     let config = match config {
         Ok(config) => config,
         Err(why) => return vec![Channel { notifier: Err(why.clone()), ..base }],

@@ -155,7 +155,10 @@ fn main(node: &Node, raw: raw::Main, problems: &mut Problems) -> Option<Main> {
     let state_dir = raw.state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR));
     let textfile = raw.metrics.and_then(|metrics| metrics.textfile);
     if textfile.as_deref().is_some_and(|path| path.extension().is_none_or(|end| end != "prom")) {
-        say("metrics", "`metrics.textfile` must end in `.prom`: node_exporter reads nothing else".into());
+        say(
+            "metrics",
+            "`metrics.textfile` must end in `.prom`: node_exporter reads nothing else".into(),
+        );
     }
     let paths = [
         ("log_file", log_file.as_deref()),

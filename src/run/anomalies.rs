@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use crate::catalogue::Manifest;
 use crate::report::Before;
 use crate::run::shelf::Due;
@@ -52,13 +54,15 @@ pub(crate) fn found(past: &[Size], new: &Size) -> Vec<String> {
     let sizes: Vec<u64> = last.iter().map(|one| one.raw_bytes).collect();
     let usual = median(sizes);
     if new.raw_bytes / 2 > usual && new.raw_bytes - usual >= BYTES_THAT_MATTER {
-        odd.push(grown("raw size", "bytes", new.raw_bytes, usual, last.len()));
+        let spelled = |bytes| ByteSize::b(bytes).display().iec().to_string();
+        odd.push(grown("raw size", &spelled(new.raw_bytes), &spelled(usual), last.len()));
     }
     let files: Vec<u64> = last.iter().filter_map(|one| one.files).collect();
     if let (Some(files), Some(usual)) = (new.files, enough(files)) {
         let matters = files.abs_diff(usual) >= FILES_THAT_MATTER;
         if matters && files / 2 > usual {
-            odd.push(grown("number of files", "files", files, usual, last.len()));
+            let (files, usual) = (files.to_string(), usual.to_string());
+            odd.push(grown("number of files", &files, &usual, last.len()));
         }
         if matters && files < usual / 2 {
             let n = last.len();
@@ -71,14 +75,15 @@ pub(crate) fn found(past: &[Size], new: &Size) -> Vec<String> {
     if let (Some(took), Some(usual)) = (new.took_ms, enough(times)) {
         let (took, usual) = (took / 1000, usual / 1000);
         if took / 3 > usual && took - usual >= SECONDS_THAT_MATTER {
-            odd.push(grown("duration", "s", took, usual, last.len()));
+            let (took, usual) = (format!("{took} s"), format!("{usual} s"));
+            odd.push(grown("duration", &took, &usual, last.len()));
         }
     }
     odd
 }
 
-fn grown(what: &str, unit: &str, new: u64, usual: u64, n: usize) -> String {
-    format!("{what}: {new} {unit}, far above the median of the last {n} runs ({usual} {unit})")
+fn grown(what: &str, new: &str, usual: &str, runs: usize) -> String {
+    format!("{what}: {new}, far above the median of the last {runs} runs ({usual})")
 }
 
 fn enough(values: Vec<u64>) -> Option<u64> {
@@ -134,12 +139,11 @@ mod tests {
 
     #[test]
     fn one_odd_run_among_the_last_five_moves_nothing() {
-        let past = [size(100, 0, 0), size(5, 0, 0), size(100, 0, 0), size(900, 0, 0), size(100, 0, 0)];
+        let past =
+            [size(100, 0, 0), size(5, 0, 0), size(100, 0, 0), size(900, 0, 0), size(100, 0, 0)];
         assert_eq!(found(&past, &size(120, 0, 0)), Vec::<String>::new());
         let said = found(&past, &size(300, 0, 0)).concat();
-        assert_eq!(
-            said,
-            "raw size: 314572800 bytes, far above the median of the last 5 runs (104857600 bytes)"
-        );
+        let wanted = "raw size: 300.0 MiB, far above the median of the last 5 runs (100.0 MiB)";
+        assert_eq!(said, wanted);
     }
 }

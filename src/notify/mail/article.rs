@@ -88,7 +88,8 @@ mod tests {
     #[test]
     fn who_is_administrator_and_client_gets_one_message() {
         let both = || vec!["a@a.example".to_owned()];
-        let article = Article { admins: both(), clients: both(), whole_log: true, ..Article::default() };
+        let article =
+            Article { admins: both(), clients: both(), whole_log: true, ..Article::default() };
         let (server, none) = (Server::default(), BTreeSet::new());
         let channels = channels(&article, &Setting { mail: &server, secret_env: &none });
         assert_eq!(channels.len(), 1);

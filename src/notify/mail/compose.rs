@@ -102,7 +102,8 @@ mod tests {
         assert!(head.contains("Message-ID: <") && head.lines().all(|line| line.len() < 998));
         assert!(body.contains("Content-Type: text/plain; charset=utf-8"));
         assert!(body.contains("Content-Type: text/html; charset=utf-8"));
-        let id = |text: &str| text.lines().find(|it| it.starts_with("Message-ID")).unwrap().to_owned();
+        let id =
+            |text: &str| text.lines().find(|it| it.starts_with("Message-ID")).unwrap().to_owned();
         assert_eq!(id(&text), id(&made(&news)), "a second try is the same message");
     }
 

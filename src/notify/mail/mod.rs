@@ -62,15 +62,21 @@ pub enum Tls {
     Implicit,
 }
 
-/// Says why `address` cannot get mail: `a@b.example`, or `Name <a@b.example>`.
+/// Says why `address` cannot get mail: `a@b.example`, `Name <a@b.example>`, or a user of this
+/// machine.
 pub fn address_problem(address: &str) -> Option<String> {
     let is_good = address == PENDING || parsed(address).is_some();
     (!is_good).then(|| format!("`{address}` is not a mail address"))
 }
 
-/// A host without a dot is good, as a server that knows no domain would have it.
+/// A name alone is a user of this machine; a host without a dot is good, too.
 fn parsed(address: &str) -> Option<Mailbox> {
-    address.trim().parse().ok()
+    let address = address.trim();
+    let is_user = |ch: char| ch.is_ascii_alphanumeric() || "._-".contains(ch);
+    match address.chars().all(is_user) {
+        true => format!("{address}@{}", host_name()).parse().ok(),
+        false => address.parse().ok(),
+    }
 }
 
 impl Section for Config {
@@ -111,16 +117,16 @@ struct Mail {
 #[async_trait]
 impl Notifier for Mail {
     async fn send(&self, news: &News) -> Result<()> {
-        let wrong = |address: &str| {
-            Error::new(Kind::Refused, format!("`{address}` is not a mail address"))
-        };
+        let wrong =
+            |address: &str| Error::new(Kind::Refused, format!("`{address}` is not a mail address"));
         let to = parsed(&self.to).ok_or_else(|| wrong(&self.to))?;
         let from = match &self.server.from {
             Some(from) => parsed(from).ok_or_else(|| wrong(from))?,
             None => Mailbox::new(None, default_sender()?),
         };
-        let message = compose::message(news, from, to)
-            .map_err(|why| Error::new(Kind::Refused, format!("the message cannot be made: {why}")))?;
+        let message = compose::message(news, from, to).map_err(|why| {
+            Error::new(Kind::Refused, format!("the message cannot be made: {why}"))
+        })?;
         let (envelope, bytes) = (message.envelope(), message.formatted());
         match &self.server.host {
             Some(host) => smtp::send(&self.server, host, envelope, &bytes).await,
@@ -136,7 +142,8 @@ impl Notifier for Mail {
 fn default_sender() -> Result<Address> {
     let host = host_name();
     Address::new("nxs-backup", &host).map_err(|_| {
-        let why = format!("no sender can be made of the name of this machine, {host:?}: set `mail_from`");
+        let why =
+            format!("no sender can be made of the name of this machine, {host:?}: set `mail_from`");
         Error::new(Kind::Refused, why)
     })
 }
@@ -154,10 +161,10 @@ mod tests {
 
     #[test]
     fn an_address_is_checked_before_anything_is_sent() {
-        for good in ["a@b.example", "root@localhost", "Jörg <j@b.example>", PENDING] {
+        for good in ["a@b.example", "root@localhost", "root", "Jörg <j@b.example>", PENDING] {
             assert_eq!(address_problem(good), None, "{good}");
         }
-        for bad in ["a", "a@", "@b", "a b@c", "a@b, c@d", "a@b\nBcc: c@d"] {
+        for bad in ["", "a@", "@b", "a b@c", "a@b, c@d", "a@b\nBcc: c@d"] {
             assert!(address_problem(bad).is_some(), "{bad}");
         }
     }

@@ -60,8 +60,9 @@ fn parameters(server: &Server, host: &str) -> Result<TlsParameters> {
             Error::new(Kind::Refused, format!("`smtp_ca_file` {}: {why}", path.display()))
         };
         let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        builder = builder
-            .add_root_certificate(Certificate::from_pem(&text).map_err(|error| wrong(chain(&error)))?);
+        builder = builder.add_root_certificate(
+            Certificate::from_pem(&text).map_err(|error| wrong(chain(&error)))?,
+        );
     }
     builder.build().map_err(|error| Error::new(Kind::Refused, chain(&error)))
 }

@@ -104,8 +104,10 @@ async fn what_could_not_be_sent_goes_out_with_the_next_run() {
     assert_eq!((waits[0].reports, waits[0].why.as_deref()), (2, Some("not now")));
     assert_eq!(
         office.run("23T03:00", 1).await,
-        ["1 of 3 backup runs FAILED; the report of 11-21 03:00 comes late: not now; the report of \
-          11-22 03:00 comes late: not now"]
+        [
+            "1 of 3 backup runs FAILED; the report of 11-21 03:00 comes late: not now; the report of \
+          11-22 03:00 comes late: not now"
+        ]
     );
     assert_eq!(office.run("24T03:00", 1).await, [OK], "and only once");
 }
@@ -116,7 +118,10 @@ async fn what_may_have_arrived_is_sent_again_and_says_so() {
     office.fails_with(&[Kind::Unknown]);
     assert_eq!(office.run("21T03:00", 1).await, NONE);
     let heard = office.run("22T03:00", 1).await.concat();
-    assert!(heard.contains("may have arrived all the same, then this is the second time"), "{heard}");
+    assert!(
+        heard.contains("may have arrived all the same, then this is the second time"),
+        "{heard}"
+    );
     // A program that was killed while it sent does not know either.
     let outbox = Outbox::of(office.state.path(), "ear");
     let told = Told::new(run_of(1).report, Log::default(), None, &office.desk("22T05:00").now);
@@ -188,6 +193,19 @@ async fn a_digest_is_sent_by_the_first_run_after_its_hour() {
     let desk = office.desk("23T05:00");
     let posted = send_waiting(std::slice::from_ref(&office.channel), &desk).await;
     assert_eq!(posted[0].outcome, Outcome::Sent(1), "`report --send` does not wait for the hour");
+}
+
+#[tokio::test]
+async fn a_digest_of_nothing_says_that_nothing_has_run() {
+    // Good runs are below its level: that is no silence.
+    let office = Office::new(When::Daily(civil::time(7, 0, 0, 0)), Severity::Error);
+    assert_eq!(office.run("21T03:00", 1).await, NONE);
+    for (now, heard) in
+        [("21T08:00", None), ("22T08:00", Some("NO backup has run since 2026-11-21 03:00"))]
+    {
+        send_waiting(std::slice::from_ref(&office.channel), &office.desk(now)).await;
+        assert_eq!(office.ear.heard.lock().unwrap().pop().as_deref(), heard, "{now}");
+    }
 }
 
 #[tokio::test]

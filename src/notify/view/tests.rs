@@ -10,7 +10,14 @@ use crate::report::{Before, Stored};
 /// A message about one run.
 pub(crate) fn news_of(told: Told) -> News {
     let now: jiff::Zoned = "2026-11-21T03:00:00+00:00[UTC]".parse().unwrap();
-    News { server: "web1".into(), occasion: Occasion::Run, now, told: vec![told], with_log: false }
+    News {
+        server: "web1".into(),
+        occasion: Occasion::Run,
+        now,
+        told: vec![told],
+        with_log: false,
+        silent_since: None,
+    }
 }
 
 /// A run of `n` jobs on two storages each: of 3 the first fails on one and the second has a
@@ -30,8 +37,7 @@ pub(crate) fn run_of(n: usize) -> Told {
                 job.errors.push("the server does not answer: db.example:3306: timed out".into());
             }
             (3, 1) | (4.., 11 | 71) => job.targets[0].anomalies.push(
-                "raw size: 9314572800 bytes, far above the median of the last 5 runs (104857600 bytes)"
-                    .into(),
+                "raw size: 8.7 GiB, far above the median of the last 5 runs (1.0 GiB)".into(),
             ),
             _ => {}
         }
@@ -39,7 +45,8 @@ pub(crate) fn run_of(n: usize) -> Told {
     });
     let report = Report { server_name: "web1".into(), jobs: jobs.collect(), ..Report::default() };
     let mut log = Log::default();
-    (0..40).for_each(|at| log.push(&format!("INFO [shop-000] [2026-11-21 03:00:{at:02}]: line {at}")));
+    (0..40)
+        .for_each(|at| log.push(&format!("INFO [shop-000] [2026-11-21 03:00:{at:02}]: line {at}")));
     let now: jiff::Zoned = "2026-11-21T03:00:00+00:00[UTC]".parse().unwrap();
     Told::new(report, log, Some("/var/log/nxs-backup/nxs-backup.log".into()), &now)
 }
@@ -107,7 +114,7 @@ fn a_subject_tells_server_outcome_and_counts() {
         (with(|report| report.interrupted = true), "[web1] backup INTERRUPTED"),
         (vec![run_of(1), run_of(2)], "[web1] 2 backup runs ok"),
         (vec![run_of(1), run_of(3)], "[web1] 1 of 2 backup runs FAILED"),
-        (vec![], "[web1] no backup ran since the last message"),
+        (vec![], "[web1] NO backup has run since 2026-11-21 03:00"),
     ] {
         assert_eq!(subject(told), wanted);
     }
@@ -142,7 +149,7 @@ fn plain_text_has_everything_in_its_order() {
         "web1: backup done in part: 1 of 3 jobs failed, 1 warning\n2026-11-21 03:00:00 +00:00: 5 copies of 3 jobs",
         "Note: the report of 11-21 03:00 comes late: connection refused; it may have arrived all the same",
         "\nErrors\n  shop-000: shop: 'offsite': offsite: could not put",
-        "\nWarnings\n  shop-001: shop: raw size: 9314572800 bytes",
+        "\nWarnings\n  shop-001: shop: raw size: 8.7 GiB",
         "\nJobs\n  JOB       RESULT   SIZE",
         "\n  shop-000  in part  1.0 GiB",
         "\n  shop-002  ok",
@@ -151,7 +158,8 @@ fn plain_text_has_everything_in_its_order() {
     ];
     let mut rest = text.as_str();
     for wanted in order {
-        let at = rest.find(wanted).unwrap_or_else(|| panic!("no {wanted:?} in its place in\n{text}"));
+        let at =
+            rest.find(wanted).unwrap_or_else(|| panic!("no {wanted:?} in its place in\n{text}"));
         rest = &rest[at + wanted.len()..];
     }
 }
