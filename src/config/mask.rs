@@ -15,7 +15,8 @@ pub(crate) fn line(line: &str) -> String {
         let word = head.rsplit(|ch: char| !(ch.is_alphanumeric() || ch == '_' || ch == '-'));
         let word = word.into_iter().next().unwrap_or_default();
         let value = line[at + 1..].trim();
-        if word == "url" && value.contains("://") {
+        let is_url = word.len() <= 4 && strsim::damerau_levenshtein(word, "url") <= 1;
+        if is_url && !value.is_empty() {
             return format!("{}: {}", &line[..at], address(value));
         }
         if !value.is_empty() && (is_secret(word) || is_nearly_secret(word)) {
@@ -40,7 +41,7 @@ pub(crate) fn url(text: &str) -> String {
 
 /// An address of a webhook is a secret behind its host.
 fn address(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let Some((scheme, rest)) = text.split_once("://") else { return "***".to_owned() };
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}/***")
@@ -53,7 +54,8 @@ fn is_nearly_secret(word: &str) -> bool {
         .any(|secret| strsim::damerau_levenshtein(&word, secret) <= secret.len() / 4)
 }
 
-const WORDS: [&str; 6] = ["password", "passwd", "passphrase", "secret", "token", "credential"];
+const WORDS: [&str; 7] =
+    ["password", "passwd", "passphrase", "secret", "token", "credential", "authorization"];
 const NAMES: [&str; 4] = ["pass", "pwd", "pw", "auth"];
 
 #[cfg(test)]
@@ -70,6 +72,8 @@ mod tests {
             ("host: https://me:hunter2@host/x", "host: https://me:***@host/x"),
             ("url: https://me:hunter2@host", "url: https://host/***"),
             ("- {url: https://host/hunter2, level: info}", "- {url: https://host/***"),
+            ("ulr: hunter2", "ulr: ***"),
+            ("Authorization: Bearer hunter2", "Authorization: ***"),
             ("tmp_dir: /var/tmp", "tmp_dir: /var/tmp"),
             ("password:", "password:"),
         ];

@@ -3,7 +3,7 @@
 //! A name that is not there is an error, never an empty text: a typo must not send empty alarms.
 
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 
 use crate::base::PENDING;
 use crate::notify::view::{Line, Row, View};
@@ -33,7 +33,19 @@ pub(crate) fn problem(template: &str) -> Option<String> {
 fn engine() -> Environment<'static> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.add_filter("tojson", json);
     engine
+}
+
+/// The engine's own takes what is not there for `null`.
+fn json(value: Value) -> Result<Value, Error> {
+    if value.is_undefined() {
+        return Err(ErrorKind::UndefinedError.into());
+    }
+    let json = serde_json::to_string(&value);
+    let unfit =
+        |error: serde_json::Error| Error::new(ErrorKind::BadSerialization, error.to_string());
+    json.map(Value::from_safe_string).map_err(unfit)
 }
 
 fn words(error: &minijinja::Error) -> String {
@@ -91,6 +103,7 @@ mod tests {
             ("{% for job in jobs %}{{ job.job }} {{ job.result }}{% endfor %}", None),
             (PENDING, None),
             ("a\n{{ subjekt }}", Some("line 2: undefined value")),
+            ("a\n{{ subjekt|tojson }}", Some("line 2: undefined value")),
             ("a\nb\n{{ subject", Some("line 3: syntax error")),
             ("{{ subject|shout }}", Some("line 1: unknown filter")),
             ("{% for job in jobs %}\n{{ job.nam }}{% endfor %}", Some("line 2: undefined value")),

@@ -67,3 +67,25 @@ fn on_change_tells_of_the_first_failure_and_of_its_end() {
         assert_eq!(headlines(&hook).first().map(String::as_str), wanted, "on day {day}");
     }
 }
+
+#[test]
+fn what_is_far_from_the_last_runs_is_a_warning_and_no_failure() {
+    let hook = Hook::new();
+    let url = hook.url("/x");
+    let mut bed = bed(&format!("  notify:\n  - {{kind: webhook, url: '{url}', level: warning}}\n"));
+    mend(&bed);
+    for day in 1..=3 {
+        at(&mut bed, &format!("{day:02}T03:00")).run(["start"]);
+    }
+    assert_eq!(headlines(&hook), [""; 0]);
+    std::fs::write(bed.path("www/blog/noise"), vec![7; 20 << 20]).unwrap();
+    (0..150).for_each(|at| {
+        std::fs::write(bed.path(&format!("www/shop/{at}")), "x").unwrap();
+    });
+    at(&mut bed, "04T03:00").run(["start"]).stderr_has("far above the median");
+    let told = hook.asked().remove(0).json();
+    assert_eq!(told["report"]["headline"], "backup ok: 2 jobs, 3 copies, 2 warnings");
+    let warnings = told["report"]["warnings"].to_string();
+    assert!(warnings.contains("/www/blog: raw size: 20.0 MiB, far above"), "{warnings}");
+    assert!(warnings.contains("/www/shop: number of files: 152, far above"), "{warnings}");
+}
