@@ -13,6 +13,10 @@ pub mod catalogue;
 pub mod cli;
 /// Files as the user wrote them, with the place of every value.
 pub mod config;
+/// How a run went, as figures for Prometheus.
+pub mod metrics;
+/// Telling people and machines how a run went.
+pub mod notify;
 /// What will be done, resolved once.
 pub mod plan;
 /// Outcomes of a run.

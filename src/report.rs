@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::base::{ArtefactId, Key, Rank, Warnings};
 
 /// The outcome of one `start`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// `main.server_name`.
     pub server_name: String,
@@ -23,7 +23,7 @@ pub struct Report {
 }
 
 /// The outcome of one job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobReport {
     /// The job's name.
     pub job: String,
@@ -60,7 +60,7 @@ pub struct HookReport {
 }
 
 /// The outcome of one target.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TargetReport {
     /// The source's name, where it has one.
     pub source: Option<String>,
@@ -70,6 +70,12 @@ pub struct TargetReport {
     pub raw_bytes: Option<u64>,
     /// Members of a tree, once known.
     pub files: Option<u64>,
+    /// What its newest copy before this run was, where there is one.
+    #[serde(default)]
+    pub before: Option<Before>,
+    /// What is far from the last runs, in words: size, number of files, duration.
+    #[serde(default)]
+    pub anomalies: Vec<String>,
     /// How long it took.
     pub took: Duration,
     /// What each storage did.
@@ -82,8 +88,19 @@ pub struct TargetReport {
     pub hooks: Vec<HookReport>,
 }
 
+/// The newest copy of a target before a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Bytes before compression.
+    pub raw_bytes: u64,
+    /// Members of a tree.
+    pub files: Option<u64>,
+    /// How long it took, where it says so.
+    pub took: Option<Duration>,
+}
+
 /// The outcome of one target on one storage.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlaceReport {
     /// The storage's name.
     pub place: String,
@@ -91,6 +108,9 @@ pub struct PlaceReport {
     pub outcome: PlaceOutcome,
     /// Copies that rotation removed: key and reason.
     pub removed: Vec<String>,
+    /// Whole copies of the target that are there now, where that is known.
+    #[serde(default)]
+    pub copies: Option<u64>,
     /// What failed after the copy was safe: a rotation, a sweep.
     pub errors: Vec<String>,
     /// What should be looked at.
@@ -98,7 +118,7 @@ pub struct PlaceReport {
 }
 
 /// What came of one put.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaceOutcome {
     /// A backup exists there now.
@@ -113,7 +133,7 @@ pub enum PlaceOutcome {
 }
 
 /// A backup that exists now.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
     /// Its id.
     pub id: ArtefactId,
@@ -175,6 +195,11 @@ impl JobReport {
         !self.errors.is_empty() || self.targets.iter().any(TargetReport::has_failure)
     }
 
+    /// Tells whether there is anything that should be looked at, though nothing failed for it.
+    pub fn has_warning(&self) -> bool {
+        !self.warnings.is_empty() || self.targets.iter().any(TargetReport::has_warning)
+    }
+
     /// Tells whether anything was achieved; a storage with nothing due counts.
     pub fn has_success(&self) -> bool {
         self.targets.iter().any(TargetReport::has_success)
@@ -188,6 +213,14 @@ impl TargetReport {
             matches!(place.outcome, PlaceOutcome::Failed(_)) || !place.errors.is_empty()
         };
         !self.errors.is_empty() || self.warnings.is_partial() || self.places.iter().any(place)
+    }
+
+    /// Tells whether a file, a size or a storage should be looked at.
+    pub fn has_warning(&self) -> bool {
+        let files = &self.warnings;
+        let torn = !files.changed.is_empty() || !files.vanished.is_empty();
+        let place = |place: &PlaceReport| !place.warnings.is_empty();
+        torn || !self.anomalies.is_empty() || self.places.iter().any(place)
     }
 
     /// Tells whether a backup exists now that did not before, or none was due.

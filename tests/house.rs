@@ -20,13 +20,16 @@ const DOORS: &[(&str, &str)] = &[
     ("sources", "base stream"),
     ("storages", "base stream"),
     ("catalogue", "base stream storages"),
-    ("config", "base retention stream::Codec sources::Config storages::Config"),
-    ("plan", "base config retention sources storages stream"),
+    ("notify", "base report"),
+    ("metrics", "base report"),
+    ("config", "base retention stream::Codec sources::Config storages::Config notify::Config"),
+    ("plan", "base config notify retention sources storages stream"),
     ("run", "archive base catalogue plan report retention sources storages stream"),
     ("restore", "archive base catalogue plan report retention run sources storages stream"),
     (
         "cli",
-        "archive base catalogue config plan report restore retention run sources storages stream",
+        "archive base catalogue config metrics notify plan report restore retention run sources \
+         storages stream",
     ),
 ];
 

@@ -32,6 +32,7 @@ mod live {
     mod mysql;
     mod mysql_xtrabackup;
     mod nfs;
+    mod notify;
     mod postgresql;
     mod postgresql_basebackup;
     mod redis;
@@ -47,6 +48,7 @@ mod support {
     pub(crate) mod archive;
     pub(crate) mod bed;
     mod bed_test;
+    pub(crate) mod hook;
     pub(crate) mod proxy;
     pub(crate) mod rehearsal;
     pub(crate) mod scan;

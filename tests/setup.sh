@@ -64,6 +64,9 @@ needs=(
     # external, command
     etcd:etcd-server
     etcdctl:etcd-client
+    # Those that hear of runs: a mail server, and what checks figures and rules for Prometheus.
+    exim4:exim4-daemon-light
+    promtool:prometheus
     python3:python3
     # What has no command is known by a file.
     /usr/lib/proftpd/mod_tls.so:proftpd-mod-crypto

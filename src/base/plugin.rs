@@ -9,14 +9,14 @@ use crate::base::Group;
 /// passes wherever text does.
 pub const PENDING: &str = "/not-fetched";
 
-/// A kind of job or storage that the config can name.
+/// A kind of job, storage or notifier that the config can name.
 #[derive(Clone, Copy, Debug)]
 pub struct Plugin {
     /// Its name everywhere.
     pub name: &'static str,
     /// Other spellings.
     pub aliases: &'static [&'static str],
-    /// The group that jobs of it run in; `None` for a storage.
+    /// The group that jobs of it run in; `None` for what is no job.
     pub group: Option<Group>,
     /// Its keys stand on the job itself, which has no `sources`.
     pub on_job: bool,
@@ -40,6 +40,15 @@ impl Plugin {
         schema: MakeSchema,
     ) -> Self {
         Self::new(name, aliases, Some(schema))
+    }
+
+    /// Describes a kind of notifier.
+    pub const fn notifier(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        schema: MakeSchema,
+    ) -> Self {
+        Self::storage(name, aliases, schema)
     }
 
     /// Describes a kind of source.

@@ -47,6 +47,9 @@ pub struct Manifest {
     pub started: Timestamp,
     /// When the artefact was complete on this storage.
     pub finished: Timestamp,
+    /// Milliseconds from the question to the source until the last byte had gone through.
+    #[serde(default)]
+    pub took_ms: Option<u64>,
     /// The local zone's offset from UTC when the run began, in seconds.
     pub utc_offset_secs: i32,
     /// Members of a tree.
@@ -263,6 +266,7 @@ pub(crate) mod tests {
             parent: None,
             started,
             finished: started,
+            took_ms: Some(1500),
             utc_offset_secs: 3600,
             files: Some(3),
             tree: None,

@@ -25,6 +25,7 @@ impl Args {
             Some(Command::Restore(restore)) => restore.explain,
             Some(Command::Start(_) | Command::Prune(_) | Command::Sweep(_)) => false,
             Some(Command::Pin(_) | Command::Unpin(_)) => false,
+            Some(Command::Report(report)) => !report.send,
             _ => true,
         }
     }
@@ -132,6 +133,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
     },
+    /// Show which reports wait to be sent, or send them.
+    Report(Report),
 }
 
 /// What to write.
@@ -192,6 +195,9 @@ pub(crate) struct Check {
     /// Also reach every storage of the config: put, get, list and delete one small object.
     #[arg(long)]
     pub(crate) connect: bool,
+    /// Also send a test message to everybody who is told of runs.
+    #[arg(long)]
+    pub(crate) notify: bool,
     #[command(subcommand)]
     pub(crate) what: Option<CheckWhat>,
 }
@@ -359,6 +365,14 @@ pub(crate) struct Sweep {
     /// Remove what was shown without asking.
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// What to do with reports that wait.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Report {
+    /// Send them now: digests whatever the hour, and what could not be sent before.
+    #[arg(long)]
+    pub(crate) send: bool,
 }
 
 const EXIT_CODES: &str = "\

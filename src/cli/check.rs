@@ -1,9 +1,10 @@
 //! `check`: the config, all problems at once; `check storage NAME`: a storage for real.
 
 use crate::cli::args::{Check, CheckWhat, Globals};
-use crate::cli::failure::{Failure, NOTHING, USAGE};
-use crate::cli::{connect, output, setup};
+use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
+use crate::cli::{connect, output, setup, tell};
 use crate::config::{self, Config, Problems};
+use crate::notify::post;
 use crate::plan::{self, Fetch, Place, Plan};
 use crate::run::Selection;
 use crate::storages::contract;
@@ -11,21 +12,24 @@ use crate::storages::contract;
 /// Checks what was named; the whole config without a name.
 pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     match &verb.what {
-        None => config(globals, verb.connect),
+        None => match config(globals, verb)? {
+            0 if verb.notify => notify(globals),
+            found => Ok(found),
+        },
         Some(CheckWhat::Storage { name }) => storage(globals, name),
     }
 }
 
-fn config(globals: &Globals, connect: bool) -> Result<u8, Failure> {
+fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
     let found = plan::problems(&config);
     let errors = found.errors().count();
     if !globals.json {
         tell(globals, &found);
-    } else if !connect {
+    } else if !verb.connect && (errors > 0 || !verb.notify) {
         output::json(&found);
     }
-    if connect {
+    if verb.connect {
         return reach(globals, &config, &found);
     }
     if errors > 0 {
@@ -87,6 +91,42 @@ fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Fai
         connect::tell(&reached);
     }
     Ok(if broken.is_empty() { connect::exit(&reached) } else { USAGE })
+}
+
+/// Sends a test message to everybody who is told of runs.
+fn notify(globals: &Globals) -> Result<u8, Failure> {
+    let config = config::load(&globals.config)?;
+    let plan = plan::resolve(&config, Fetch::Jobs(&|_, _| false))?;
+    let env = setup::env(&plan, std::sync::Arc::new(crate::base::Silent))?;
+    let desk = tell::desk(&plan.main, &env);
+    let told = setup::block_on(&env.cancel, post::test(&plan.main.notify, &desk))?;
+    let failed = told.iter().filter(|(_, sent)| sent.is_err()).count();
+    if globals.json {
+        let row = |(channel, sent): &(String, crate::notify::Result<()>)| {
+            let problem = sent.as_ref().err().map(ToString::to_string);
+            serde_json::json!({"channel": channel, "problem": problem})
+        };
+        output::json(&told.iter().map(row).collect::<Vec<_>>());
+    } else if told.is_empty() {
+        output::line("nobody is told of runs: see docs/reports.md");
+    }
+    for (channel, sent) in told.iter().filter(|_| !globals.json) {
+        match sent {
+            Ok(()) => {
+                let mark = output::paint("told  ", anstyle::AnsiColor::Green);
+                output::line(format!("{mark} {channel}"));
+            }
+            Err(why) => {
+                let mark = output::paint("FAILED", anstyle::AnsiColor::Red);
+                output::line(format!("{mark} {channel}: {why}"));
+            }
+        }
+    }
+    Ok(match failed {
+        0 => 0,
+        all if all == told.len() => NOTHING,
+        _ => PARTLY,
+    })
 }
 
 fn storage(globals: &Globals, name: &str) -> Result<u8, Failure> {

@@ -48,6 +48,12 @@ impl Failure {
         self
     }
 
+    /// Spells the error and its hints without colours.
+    pub(crate) fn text(&self) -> String {
+        let hints: String = self.hints.iter().map(|hint| format!("\n{hint}")).collect();
+        format!("{}{hints}", self.message)
+    }
+
     /// Prints the error and its hints on standard error.
     pub(crate) fn tell(&self) {
         use std::io::Write;

@@ -1,17 +1,18 @@
 //! The log: `LEVEL [job] [YYYY-MM-DD HH:MM:SS]: text` in the file that the config names, or JSON
-//! lines; and what a person sees on standard error.
+//! lines; the journal; what a person sees on standard error; and what a mail brings along.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use indicatif::MultiProgress;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
@@ -19,7 +20,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::args::Globals;
-use crate::plan::Main;
+use crate::cli::journal;
+use crate::notify::Log;
+use crate::plan::{LogRotation, Main};
 
 /// Keeps the log's writer alive; what is dropped with it is written first.
 #[must_use]
@@ -27,6 +30,10 @@ pub(crate) struct LogGuard {
     worker: Option<WorkerGuard>,
     /// Why lines that should stand in the log file do not.
     trouble: Trouble,
+    /// The log so far, for those who are told of the run.
+    kept: Kept,
+    /// The file that lines go to.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The first thing that went wrong with the log file.
@@ -38,11 +45,37 @@ impl LogGuard {
         drop(self.worker);
         self.trouble.get().cloned()
     }
+
+    /// Tells why the file lacks lines, as far as that is known before it is closed.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.get().cloned()
+    }
+
+    /// Returns the lines so far, the middle cut out of very many.
+    pub(crate) fn so_far(&self) -> Log {
+        self.kept.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The lines of this run in memory, bounded.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Log>>);
+
+impl Write for Kept {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(&text);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The log file; a disk that fills up must not go unnoticed.
 struct LogFile {
-    file: File,
+    file: Box<dyn Write + Send>,
     path: PathBuf,
     trouble: Trouble,
 }
@@ -67,25 +100,41 @@ fn note(trouble: &Trouble, path: &Path, error: &io::Error) {
 
 /// Sets the log up for a verb that writes one; call once.
 pub(crate) fn init(main: &Main, globals: &Globals, bars: &MultiProgress) -> LogGuard {
-    let trouble = Trouble::default();
-    let (file, worker) = match main.log_file.as_deref().map(|path| (path, open(path))) {
-        None => (None, None),
-        Some((path, Ok(file))) => {
-            let file = LogFile { file, path: path.to_owned(), trouble: trouble.clone() };
-            let (writer, worker) = NonBlockingBuilder::default().lossy(false).finish(file);
-            let sink = Box::new(move || Box::new(writer.clone()) as Box<dyn Write>);
-            (Some(Lines::new(sink, main.log_json)), Some(worker))
-        }
-        Some((path, Err(error))) => {
-            note(&trouble, path, &error);
-            (None, None)
-        }
-    };
+    let mut guard =
+        LogGuard { worker: None, trouble: Trouble::default(), kept: Kept::default(), file: None };
+    let file = main.log_file.as_deref().and_then(|path| guard.open(path, main));
     let has_file = file.is_some();
     let file = file.map(|lines| lines.with_filter(LevelFilter::INFO.max(verbosity(globals))));
-    let screen = Lines::new(screen(bars.clone()), false).with_filter(on_screen(globals, has_file));
-    tracing_subscriber::registry().with(file).with(screen).try_init().ok();
-    LogGuard { worker, trouble }
+    let kept = guard.kept.clone();
+    let kept = Lines::new(Box::new(move || Box::new(kept.clone())), false);
+    let (journal, missing) = journal::layer(main.journald, verbosity(globals));
+    let in_journal = journal.is_some() && main.journald.is_none();
+    let on_screen = if in_journal { LevelFilter::OFF } else { on_screen(globals, has_file) };
+    let screen = Lines::new(screen(bars.clone()), false).with_filter(on_screen);
+    let layers = tracing_subscriber::registry().with(file).with(journal).with(screen);
+    layers.with(kept.with_filter(LevelFilter::INFO)).try_init().ok();
+    if let Some(why) = missing {
+        tracing::warn!("the journal of systemd gets no lines: {why}");
+    }
+    guard
+}
+
+impl LogGuard {
+    /// Opens the log file; what goes wrong is kept as trouble.
+    fn open(&mut self, path: &Path, main: &Main) -> Option<Lines> {
+        let (path, file) = match open(path, main) {
+            Ok(opened) => opened,
+            Err(error) => {
+                note(&self.trouble, path, &error);
+                return None;
+            }
+        };
+        let file = LogFile { file, path: path.clone(), trouble: self.trouble.clone() };
+        let (writer, worker) = NonBlockingBuilder::default().lossy(false).finish(file);
+        (self.worker, self.file) = (Some(worker), Some(path));
+        let sink = Box::new(move || Box::new(writer.clone()) as Box<dyn Write>);
+        Some(Lines::new(sink, main.log_json))
+    }
 }
 
 fn verbosity(globals: &Globals) -> LevelFilter {
@@ -106,11 +155,48 @@ fn on_screen(globals: &Globals, has_file: bool) -> LevelFilter {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+/// The file that lines go to, and what writes there.
+type Opened = (PathBuf, Box<dyn Write + Send>);
+
+fn open(path: &Path, main: &Main) -> io::Result<Opened> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    if !folder.exists() {
         DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     }
+    match main.log_rotation {
+        Some(rotation) => open_rotating(path, folder, rotation, main.log_keep),
+        None => Ok((path.to_owned(), Box::new(open_plain(path)?))),
+    }
+}
+
+fn open_plain(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+/// `nxs-backup.log.2026-11-21`: a new file for each day or week, by UTC.
+fn open_rotating(
+    path: &Path,
+    folder: &Path,
+    rotation: LogRotation,
+    keep: u32,
+) -> io::Result<Opened> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let rotation = match rotation {
+        LogRotation::Never => Rotation::NEVER,
+        LogRotation::Daily => Rotation::DAILY,
+        LogRotation::Weekly => Rotation::WEEKLY,
+    };
+    // It prunes before it opens the newest, which it counts or not as it is there or not.
+    let most = (keep.max(1) as usize).saturating_add(1);
+    let appender = RollingFileAppender::builder().rotation(rotation).filename_prefix(&name);
+    let appender = appender.max_log_files(most).build(folder).map_err(io::Error::other)?;
+    let begins = format!("{name}.");
+    let ours = fs::read_dir(folder)?.flatten().map(|entry| entry.file_name());
+    let ours = ours.filter_map(|name| name.into_string().ok());
+    let newest = ours.filter(|name| name.starts_with(&begins)).max();
+    let path = newest.map_or_else(|| path.to_owned(), |name| folder.join(name));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640))?;
+    Ok((path, Box::new(appender)))
 }
 
 type Sink = Box<dyn Fn() -> Box<dyn Write> + Send + Sync>;

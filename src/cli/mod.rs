@@ -8,6 +8,7 @@ mod failure;
 mod find;
 mod generate;
 mod into;
+mod journal;
 mod list;
 mod load;
 mod log;
@@ -17,11 +18,13 @@ mod pin;
 mod plan;
 mod progress;
 mod prune;
+mod report;
 mod restore;
 mod setup;
 mod show;
 mod start;
 mod sweep;
+mod tell;
 mod verify;
 mod when;
 
@@ -88,5 +91,6 @@ fn run(args: Args) -> Result<u8, Failure> {
         Command::Sweep(verb) => sweep::run(&globals, &verb),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { to } => manual::pages(to.as_deref()),
+        Command::Report(verb) => report::run(&globals, &verb),
     }
 }

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::base::{Cancel, Clock, FixedClock, SystemClock, Watcher};
 use crate::cli::args::Globals;
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING};
+use crate::config::Config;
 use crate::plan::{Fetch, Main, Plan};
 use crate::run::{Env, HOST_LOCK, Lock, Selection};
 use crate::{config, plan};
@@ -23,11 +24,19 @@ pub(crate) fn plan_with(
     words: &[String],
     also: Option<&str>,
 ) -> Result<(Plan, Selection), Failure> {
-    let config = config::load(&globals.config)?;
-    let outline = plan::resolve(&config, Fetch::Never)?;
+    plan_of(&config::load(&globals.config)?, words, also)
+}
+
+/// Resolves a config; secrets are fetched for the selected jobs only, and for the job `also`.
+pub(crate) fn plan_of(
+    config: &Config,
+    words: &[String],
+    also: Option<&str>,
+) -> Result<(Plan, Selection), Failure> {
+    let outline = plan::resolve(config, Fetch::Never)?;
     let selection = Selection::parse(words, &outline)?;
     let wanted = |name: &str, group| selection.means(name, group) || also == Some(name);
-    let plan = plan::resolve(&config, Fetch::Jobs(&wanted))?;
+    let plan = plan::resolve(config, Fetch::Jobs(&wanted))?;
     Ok((plan, selection))
 }
 

@@ -4,7 +4,8 @@ use indicatif::MultiProgress;
 
 use crate::cli::args::{Globals, Start};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY, USAGE};
-use crate::cli::{log, output, plan, progress, setup};
+use crate::cli::{log, output, plan, progress, setup, tell};
+use crate::config;
 use crate::plan::{Entry, Plan};
 use crate::report::{JobReport, PlaceOutcome, PlaceReport, Report, TargetReport, Verdict};
 use crate::run::{self, Selection};
@@ -14,20 +15,34 @@ pub(crate) fn run(globals: &Globals, verb: &Start) -> Result<u8, Failure> {
     if globals.dry_run {
         return plan::run(globals, &verb.jobs.jobs);
     }
-    let (mut plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
+    let config = config::load(&globals.config)?;
+    let ready = setup::plan_of(&config, &verb.jobs.jobs, None).and_then(|(plan, selection)| {
+        setup::refuse_nothing(&plan, &selection)?;
+        Ok((plan, selection))
+    });
+    let (mut plan, selection) = ready.inspect_err(|failure| tell::of_config(&config, failure))?;
     if verb.force_read {
         read_everything(&mut plan);
     }
-    setup::refuse_nothing(&plan, &selection)?;
     let bars = MultiProgress::new();
     let log = log::init(&plan.main, globals, &bars);
     plan.main.notes.iter().for_each(|note| tracing::warn!("{note}"));
     let env = setup::env(&plan, progress::watcher(globals, &bars))?;
-    let work = run::start(&plan, &selection, &env);
-    let mut report = setup::block_on(&env.cancel, work)?.inspect_err(|error| {
-        tracing::error!("{}", crate::base::chain(error));
-    })?;
-    report.errors.extend(log.close());
+    let work = async {
+        tell::of_start(&plan, &env).await;
+        let mut report = run::start(&plan, &selection, &env).await?;
+        tell::of_run(&mut report, &plan, &env, &log).await;
+        Ok::<_, run::Error>(report)
+    };
+    let ended = setup::block_on(&env.cancel, work)?.map_err(|error| {
+        tracing::error!("{}", crate::base::chain(&error));
+        let failure = Failure::from(error);
+        tell::of_lock(&plan.main, &failure);
+        failure
+    });
+    let mut report = ended?;
+    let trouble = log.close().filter(|trouble| !report.errors.contains(trouble));
+    report.errors.extend(trouble);
     if globals.json {
         output::json(&report);
     } else if !globals.quiet {
@@ -134,6 +149,8 @@ fn problems(job: &JobReport) {
                 warning_line(of_job, &format!("{name}: {count} files {word}, first {first}"));
             }
         }
+        let odd = |odd: &String| warning_line(of_job, &format!("{name}: {odd}"));
+        target.anomalies.iter().for_each(odd);
         let more = target.warnings.unreadable.count.saturating_sub(SHOWN as u64);
         if more > 0 {
             say(&format!("{more} more could not be read: see `show ID`"));

@@ -56,17 +56,19 @@ impl Fetcher {
     }
 
     /// Fetches what `main` itself needs; defaults, templates and named storages are fetched in the
-    /// jobs.
+    /// jobs, and each entry of `notify` on its own.
     pub(crate) fn fill_main(&mut self, main: &mut Node, problems: &mut Problems) {
         let Value::Map(entries) = &mut main.value else { return };
+        let elsewhere = ["defaults", "storage_connects", "templates", "notify"];
         for entry in entries {
-            if !["defaults", "storage_connects", "templates"].contains(&entry.key.as_str()) {
+            if !elsewhere.contains(&entry.key.as_str()) {
                 self.fill(&mut entry.value, &format!("main.{}", entry.key), problems);
             }
         }
     }
 
-    fn fill(&mut self, node: &mut Node, path: &str, problems: &mut Problems) {
+    /// Fetches all below `node`.
+    pub(crate) fn fill(&mut self, node: &mut Node, path: &str, problems: &mut Problems) {
         match &mut node.value {
             Value::Scalar(text) => {
                 let Some(tag) = node.tag.filter(|tag| *tag != Tag::Include) else { return };

@@ -4,6 +4,7 @@
 use crate::base::Plugin;
 use crate::config::node::{Entry, Node, Value};
 use crate::config::problem::{NOT_BUILT, Problem, Problems, nearest};
+use crate::notify::Config as NotifyConfig;
 use crate::sources::Config as SourceConfig;
 use crate::storages::Config as StorageConfig;
 
@@ -15,6 +16,11 @@ pub fn types() -> Vec<&'static Plugin> {
 /// Returns the kinds of storages.
 pub fn storages() -> Vec<&'static Plugin> {
     StorageConfig::KINDS.iter().collect()
+}
+
+/// Returns the kinds of notifiers.
+pub fn notifiers() -> Vec<&'static Plugin> {
+    NotifyConfig::KINDS.iter().collect()
 }
 
 /// Kinds of jobs that are known but not built: a new one leaves this list.
@@ -148,23 +154,10 @@ fn is_empty(node: &Node) -> bool {
 }
 
 const DROPPED: [&str; 3] = ["deferred_copying", "deferred_copying_level", "remote_mount_point"];
-const WITHOUT_EFFECT: [&str; 16] = [
-    "admin_mail",
+const WITHOUT_EFFECT: [&str; 3] = [
     "catalogue",
-    "client_mail",
     "general_path_to_all_tmp_dir",
-    "level_message",
     "loop_interval",
-    "mail_from",
-    "metrics",
-    "notify",
-    "smtp_password",
-    "smtp_port",
-    "smtp_server",
-    "smtp_ssl",
-    "smtp_timeout",
-    "smtp_tls",
-    "smtp_user",
 ];
 
 /// Tells whether `key` is a word of jobs, though not a field.
@@ -188,6 +181,9 @@ mod tests {
             assert!(!de::fields_of::<SourceConfig>(kind.name).is_empty(), "{}", kind.name);
             assert!(kind.group.is_some(), "{}", kind.name);
         }
+        for kind in NotifyConfig::KINDS {
+            assert!(!de::fields_of::<NotifyConfig>(kind.name).is_empty(), "{}", kind.name);
+        }
         for kind in StorageConfig::KINDS {
             let fields = de::fields_of::<StorageConfig>(kind.name);
             assert!(fields.contains(&"backup_dir"), "{}", kind.name);
@@ -196,7 +192,7 @@ mod tests {
 
     #[test]
     fn no_word_names_two_kinds() {
-        for kinds in [types(), storages()] {
+        for kinds in [types(), storages(), notifiers()] {
             let mut words: Vec<&str> = kinds.iter().flat_map(|kind| kind.words()).collect();
             words.sort_unstable();
             assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{words:?}");

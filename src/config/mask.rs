@@ -15,6 +15,10 @@ pub(crate) fn line(line: &str) -> String {
         let word = head.rsplit(|ch: char| !(ch.is_alphanumeric() || ch == '_' || ch == '-'));
         let word = word.into_iter().next().unwrap_or_default();
         let value = line[at + 1..].trim();
+        let is_url = word.len() <= 4 && strsim::damerau_levenshtein(word, "url") <= 1;
+        if is_url && !value.is_empty() {
+            return format!("{}: {}", &line[..at], address(value));
+        }
         if !value.is_empty() && (is_secret(word) || is_nearly_secret(word)) {
             return format!("{}: ***", &line[..at]);
         }
@@ -35,6 +39,14 @@ pub(crate) fn url(text: &str) -> String {
     }
 }
 
+/// An address of a webhook is a secret behind its host.
+fn address(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return "***".to_owned() };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/***")
+}
+
 fn is_nearly_secret(word: &str) -> bool {
     let word = word.to_lowercase();
     ["password", "passphrase", "secret_access_key", "smtp_password", "token", "db_password"]
@@ -42,7 +54,8 @@ fn is_nearly_secret(word: &str) -> bool {
         .any(|secret| strsim::damerau_levenshtein(&word, secret) <= secret.len() / 4)
 }
 
-const WORDS: [&str; 6] = ["password", "passwd", "passphrase", "secret", "token", "credential"];
+const WORDS: [&str; 7] =
+    ["password", "passwd", "passphrase", "secret", "token", "credential", "authorization"];
 const NAMES: [&str; 4] = ["pass", "pwd", "pw", "auth"];
 
 #[cfg(test)]
@@ -56,7 +69,11 @@ mod tests {
             ("{user: a, 'db_password' : hunter2}", "{user: a, 'db_password' : ***"),
             ("passwrod: hunter2 # old", "passwrod: ***"),
             ("smtp_pasword: x", "smtp_pasword: ***"),
-            ("url: https://me:hunter2@host/x", "url: https://me:***@host/x"),
+            ("host: https://me:hunter2@host/x", "host: https://me:***@host/x"),
+            ("url: https://me:hunter2@host", "url: https://host/***"),
+            ("- {url: https://host/hunter2, level: info}", "- {url: https://host/***"),
+            ("ulr: hunter2", "ulr: ***"),
+            ("Authorization: Bearer hunter2", "Authorization: ***"),
             ("tmp_dir: /var/tmp", "tmp_dir: /var/tmp"),
             ("password:", "password:"),
         ];

@@ -13,6 +13,7 @@ mod load;
 mod mask;
 mod merge;
 mod node;
+mod notify;
 mod problem;
 pub mod raw;
 mod read;
@@ -29,8 +30,9 @@ pub use crate::base::{Size, Span};
 pub use compress::{Compress, Format};
 pub use fetch::Fetcher;
 pub use incremental::{Incremental, Levels};
-pub use kinds::{storages, types};
+pub use kinds::{notifiers, storages, types};
 pub use node::{Entry, File, Mark, Node, Tag, Value};
+pub use notify::Notify;
 pub use problem::{Problem, Problems, Severity, Snippet, nearest};
 pub use read::{Draft, Job, Source, Storage, blame};
 pub use schema::schema;
@@ -119,6 +121,29 @@ impl Config {
             fetcher.fill_main(&mut main, problems);
         }
         read::main(main, problems)
+    }
+
+    /// Reads the entries of `main.notify`, like [`Config::read_main`]. One whose values cannot be
+    /// fetched says so in itself, not in `problems`: it must not stop a backup.
+    pub fn read_notify(
+        &self,
+        fetcher: Option<&mut Fetcher>,
+        problems: &mut Problems,
+    ) -> Vec<Notify> {
+        notify::read(&self.main, fetcher, problems)
+    }
+
+    /// Returns the config without its jobs and without what is wrong in `main`, so that somebody
+    /// can be told of the rest; a key of `main` is good when it can be read alone.
+    pub fn salvaged(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            main: read::salvaged_main(&self.main),
+            main_is_known: true,
+            jobs: Vec::new(),
+            trust: self.trust,
+            problems: Problems::default(),
+        }
     }
 
     /// Returns the environment variables that the config takes values from: children must not

@@ -28,6 +28,13 @@ pub struct Main {
     pub log_file_name: Option<PathBuf>,
     /// How lines of the log look.
     pub log_format: Option<LogFormat>,
+    /// When a new log file begins; the date then stands behind its name. By default never.
+    pub log_rotation: Option<LogRotation>,
+    /// How many log files are kept where they rotate; by default 30.
+    pub log_keep: Option<u32>,
+    /// Whether lines also go to the journal of systemd, with their job as a field; by default they
+    /// do where standard error leads there.
+    pub journald: Option<bool>,
     /// Where locks, journals and the memory of runs lie; by default /var/lib/nxs-backup.
     pub state_dir: Option<PathBuf>,
     /// How long to wait while another run goes on; by default not at all.
@@ -46,30 +53,32 @@ pub struct Main {
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub defaults: Apart,
-    /// Who gets mail about errors (without effect yet).
+    /// Who gets mail about errors.
     #[serde(default)]
     pub admin_mail: Vec<String>,
-    /// Who else gets mail (without effect yet).
+    /// Who else gets mail: about errors, or the whole log of every run; see `level_message`.
     #[serde(default)]
     pub client_mail: Vec<String>,
-    /// The sender of mail (without effect yet).
+    /// The sender of mail; a `smtp_user` that is an address wins.
     pub mail_from: Option<String>,
-    /// What `client_mail` gets (without effect yet).
+    /// What `client_mail` gets; by default errors.
     pub level_message: Option<LevelMessage>,
-    /// The mail server (without effect yet).
+    /// The mail server; without one `sendmail` is called.
     pub smtp_server: Option<String>,
-    /// Its port (without effect yet).
+    /// Its port; by default 465 with `smtp_ssl`, else 25.
     pub smtp_port: Option<u16>,
-    /// Implicit TLS (without effect yet).
+    /// TLS from the first byte.
     pub smtp_ssl: Option<bool>,
-    /// STARTTLS (without effect yet).
+    /// TLS by STARTTLS; a server that offers none gets nothing.
     pub smtp_tls: Option<bool>,
-    /// Login at the mail server (without effect yet).
+    /// Login at the mail server.
     pub smtp_user: Option<String>,
-    /// Its password (without effect yet).
+    /// Its password.
     pub smtp_password: Option<Secret>,
-    /// How long to wait for the mail server (without effect yet).
+    /// How long one try to send may take; by default 10 s.
     pub smtp_timeout: Option<Span>,
+    /// Certificates to trust beside the system's.
+    pub smtp_ca_file: Option<PathBuf>,
     /// MB/s that are read from sources: `limits: {disk: N MB}` of every job that sets none.
     pub block_io_read: Option<u64>,
     /// MB/s that are written to each `local` storage that has no limit of its own.
@@ -80,16 +89,14 @@ pub struct Main {
     pub general_path_to_all_tmp_dir: Option<PathBuf>,
     /// `limits: {cpu_shares: N}` of every job that sets none.
     pub cpu_shares: Option<u32>,
-    /// Webhooks and pings (without effect yet).
+    /// Who else is told how a run went: webhooks, chats, health checks, more mail.
     #[serde(default)]
-    #[schemars(with = "serde_json::Value")]
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     pub notify: Apart,
     /// The database of runs (without effect yet).
     pub catalogue: Option<String>,
-    /// Where figures for Prometheus go (without effect yet).
-    #[serde(default)]
-    #[schemars(with = "serde_json::Value")]
-    pub metrics: Apart,
+    /// Where figures for Prometheus go.
+    pub metrics: Option<Metrics>,
     /// Definitions of jobs by their names; jobs use one as `template: NAME` with `parameters`.
     #[serde(default)]
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -104,6 +111,78 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// When a new log file begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogRotation {
+    /// Never: one file that grows, or that logrotate takes care of.
+    Never,
+    /// Every day.
+    Daily,
+    /// Every week.
+    Weekly,
+}
+
+/// Where figures for Prometheus go.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// A file of the textfile collector of node_exporter, as an absolute path that ends in `.prom`.
+    pub textfile: Option<PathBuf>,
+}
+
+/// The keys that every entry of `notify` may have.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Notify {
+    /// What it is: `webhook`, `slack`, `mail` …
+    pub kind: Option<String>,
+    /// What it is called in messages; by default its kind. What waits for it lies under this name.
+    pub name: Option<String>,
+    /// `no` switches it off.
+    pub enable: Option<bool>,
+    /// How often it is told; by default after each run.
+    pub send: Option<SendWhen>,
+    /// What is less bad is not told: `error` (default for each run and changes), `warning`, `info`
+    /// (default for `daily`).
+    pub level: Option<NotifyLevel>,
+    /// The hour of a `daily` message by the local clock; by default 07:00.
+    pub at: Option<String>,
+    /// Mail brings the whole log of the run along.
+    pub with_log: Option<bool>,
+    /// How long one try may take; by default 10 s.
+    pub timeout: Option<Span>,
+    /// How often a try that was not taken is made again; by default 2.
+    pub retries: Option<u32>,
+}
+
+/// How often somebody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SendWhen {
+    /// After each run.
+    PerRun,
+    /// When a job that went well fails, or goes well again.
+    OnChange,
+    /// Once a day, of all runs since the last time.
+    Daily,
+}
+
+/// What somebody is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum NotifyLevel {
+    /// What failed.
+    #[serde(alias = "err")]
+    Error,
+    /// That, and what should be looked at.
+    #[serde(alias = "warn")]
+    Warning,
+    /// Every run.
+    #[serde(alias = "inf", alias = "debug")]
+    Info,
 }
 
 /// What `client_mail` gets.

@@ -250,6 +250,32 @@ pub(crate) fn main(mut main: Node, problems: &mut Problems) -> Option<raw::Main>
     de::read(&main, "main", &[], problems)
 }
 
+/// Keeps the keys of `main` that can be read alone; `server_name` stands in for one that cannot.
+pub(crate) fn salvaged_main(main: &Node) -> Node {
+    let mark = main.first_mark();
+    let unnamed = Node { value: Value::Scalar("unnamed".into()), ..Node::blank(mark.clone()) };
+    let unnamed = Entry { key: "server_name".into(), mark: mark.clone(), value: unnamed };
+    let mut kept = Vec::new();
+    for entry in main.entries().iter().filter(|entry| entry.key != "notify") {
+        let mut found = Problems::default();
+        let alone = [entry.clone()].into_iter();
+        let alone = match entry.key.as_str() {
+            "server_name" => alone.collect(),
+            _ => alone.chain([unnamed.clone()]).collect(),
+        };
+        self::main(Node::map(alone, mark.clone()), &mut found);
+        if !found.has_errors() {
+            kept.push(entry.clone());
+        }
+    }
+    if !kept.iter().any(|entry| entry.key == "server_name" && !entry.value.is_blank()) {
+        kept.retain(|entry| entry.key != "server_name");
+        kept.push(unnamed);
+    }
+    kept.extend(main.entry("notify").cloned());
+    Node::map(kept, mark.clone())
+}
+
 fn screen_limits(node: &mut Node, path: &str, problems: &mut Problems) {
     let Value::Map(entries) = &mut node.value else { return };
     if let Some(entry) = entries.iter_mut().find(|entry| entry.key == "limits") {
@@ -259,7 +285,7 @@ fn screen_limits(node: &mut Node, path: &str, problems: &mut Problems) {
 }
 
 /// Parts a mapping into the entries named by `fields` and the others.
-fn split(node: &Node, fields: &[&str]) -> (Node, Node) {
+pub(crate) fn split(node: &Node, fields: &[&str]) -> (Node, Node) {
     let (common, own): (Vec<Entry>, Vec<Entry>) =
         node.entries().iter().cloned().partition(|entry| fields.contains(&entry.key.as_str()));
     let mark = node.first_mark();

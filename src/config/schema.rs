@@ -10,7 +10,8 @@ use crate::config::{kinds, raw};
 pub fn schema() -> Value {
     let mut generator = SchemaGenerator::default();
     let main = struct_schema::<raw::Main>(&mut generator);
-    let main = anything_from_elsewhere(main);
+    let mut main = anything_from_elsewhere(main);
+    main["properties"]["notify"] = notify_schema(&mut generator);
     let store = anything_from_elsewhere(struct_schema::<raw::Store>(&mut generator));
     let common = struct_schema::<raw::Storage>(&mut generator);
     let kinds = kinds::storages();
@@ -52,6 +53,19 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "$defs": definitions,
     })
+}
+
+/// The schema of `main.notify`.
+fn notify_schema(generator: &mut SchemaGenerator) -> Value {
+    let common = struct_schema::<raw::Notify>(generator);
+    let mut entries = Vec::new();
+    for kind in kinds::notifiers() {
+        let Some(own) = own_schema(kind, generator) else { continue };
+        let mut entry = joined(&common, &own);
+        choose("kind", kind, &mut entry);
+        entries.push(entry);
+    }
+    json!({ "type": "array", "items": { "anyOf": entries } })
 }
 
 /// Returns the keys of a kind that have a plain default, with it as people write it.

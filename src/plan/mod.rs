@@ -6,6 +6,7 @@ mod increments;
 mod job;
 mod layers;
 mod limits;
+mod notices;
 mod place;
 mod resolve;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::notify::Channel;
 use crate::retention::{ChainKeep, Policy, Scheme};
 use crate::sources::Source;
 use crate::sources::tool::Tool;
@@ -21,7 +23,9 @@ use crate::storages::Storage;
 use crate::stream::{Bucket, Compression};
 
 pub use crate::base::Group;
+pub use crate::config::raw::LogRotation;
 pub use hooks::{Hook, HookSet, Hooks};
+pub use notices::{Alarm, alarm};
 pub use resolve::{Fetch, group_of, problems, resolve};
 
 /// Everything that a config asks for.
@@ -106,6 +110,16 @@ pub struct Main {
     pub log_file: Option<PathBuf>,
     /// Write the log as JSON lines.
     pub log_json: bool,
+    /// When a new log file begins; `None`: never.
+    pub log_rotation: Option<LogRotation>,
+    /// How many log files are kept where they rotate.
+    pub log_keep: u32,
+    /// Whether the journal of systemd gets the log; `None`: where standard error leads there.
+    pub journald: Option<bool>,
+    /// The file for Prometheus, when there is one.
+    pub textfile: Option<PathBuf>,
+    /// Who is told how a run went.
+    pub notify: Vec<Channel>,
     /// Things in the config that have no effect, in words with file and line.
     pub notes: Vec<String>,
 }
@@ -121,6 +135,11 @@ impl Main {
             lock_wait: Duration::ZERO,
             log_file: None,
             log_json: false,
+            log_rotation: None,
+            log_keep: 30,
+            journald: None,
+            textfile: None,
+            notify: Vec::new(),
             notes: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config, Draft, Fetcher, Node, Problem, Problems, raw};
 use crate::plan::job::{self, Common};
-use crate::plan::{Broken, Entry, Group, Main, Plan, limits};
+use crate::plan::{Broken, Entry, Group, Main, Plan, limits, notices};
 
 /// For which jobs values are fetched from where they lie.
 #[derive(Clone, Copy)]
@@ -54,13 +54,18 @@ struct Survey {
 fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
     let mut fetcher = Fetcher::new(config);
     let mut problems = config.problems().clone();
-    let for_main = if matches!(fetch, Fetch::Never) { None } else { Some(&mut fetcher) };
-    let raw = config.read_main(for_main, &mut problems);
+    let fetches = !matches!(fetch, Fetch::Never);
+    let raw = config.read_main(fetches.then_some(&mut fetcher), &mut problems);
+    let entries = config.read_notify(fetches.then_some(&mut fetcher), &mut problems);
+    let secret_env = config.env_names();
+    let notify = match &raw {
+        Some(raw) => notices::channels(config.main(), raw, &entries, &secret_env, &mut problems),
+        None => Vec::new(),
+    };
     let limits = raw.as_ref().map(limits::Common::of).unwrap_or_default();
     let main = raw.and_then(|raw| main(config.main(), raw, &mut problems));
     let stops = main.is_none() || problems.has_errors();
     let notes: Vec<String> = problems.notes().map(Problem::brief).collect();
-    let secret_env = config.env_names();
     let mut seen = Seen::default();
     let mut jobs = Vec::new();
     for index in 0..config.jobs().len() {
@@ -80,7 +85,7 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
         problems.extend(draft.problems);
         jobs.push(entry);
     }
-    let plan = main.map(|main| Plan { main: Main { notes, ..main }, jobs, secret_env });
+    let plan = main.map(|main| Plan { main: Main { notes, notify, ..main }, jobs, secret_env });
     Survey { plan, problems, stops }
 }
 
@@ -147,7 +152,19 @@ fn main(node: &Node, raw: raw::Main, problems: &mut Problems) -> Option<Main> {
     }
     let log_file = raw.log_file.or(raw.log_file_name);
     let state_dir = raw.state_dir.unwrap_or_else(|| PathBuf::from(STATE_DIR));
-    for (key, path) in [("log_file", log_file.as_deref()), ("state_dir", Some(&*state_dir))] {
+    let textfile = raw.metrics.and_then(|metrics| metrics.textfile);
+    if textfile.as_deref().is_some_and(|path| path.extension().is_none_or(|end| end != "prom")) {
+        say(
+            "metrics",
+            "`metrics.textfile` must end in `.prom`: node_exporter reads nothing else".into(),
+        );
+    }
+    let paths = [
+        ("log_file", log_file.as_deref()),
+        ("state_dir", Some(&*state_dir)),
+        ("metrics", textfile.as_deref()),
+    ];
+    for (key, path) in paths {
         if path.is_some_and(|path| !path.is_absolute()) {
             let key = if node.get(key).is_some() { key } else { "log_file_name" };
             say(key, format!("`{key}` must be an absolute path"));
@@ -165,9 +182,14 @@ fn main(node: &Node, raw: raw::Main, problems: &mut Problems) -> Option<Main> {
         lock_wait: wait.into_iter().flatten().next().unwrap_or(Duration::ZERO),
         log_file,
         log_json: raw.log_format == Some(raw::LogFormat::Json),
+        log_rotation: raw.log_rotation.filter(|rotation| *rotation != raw::LogRotation::Never),
+        log_keep: raw.log_keep.unwrap_or(30),
+        journald: raw.journald,
+        textfile,
+        notify: Vec::new(),
         notes: Vec::new(),
     })
 }
 
 const RESERVED: [&str; 4] = ["all", "files", "databases", "external"];
-const STATE_DIR: &str = "/var/lib/nxs-backup";
+pub(crate) const STATE_DIR: &str = "/var/lib/nxs-backup";

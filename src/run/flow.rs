@@ -4,6 +4,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::archive::{Base, ChainOptions, IndexWriter, PackOptions, Packed, TreeSize, pack};
 use crate::base::{ArtefactId, BoxError, Cancelled, Digest, Progress, Warnings};
@@ -21,6 +22,7 @@ pub(crate) struct Flow {
     frames: Pending<Frames>,
     blake3: Pending<Digest>,
     sums: Pending<Sums>,
+    begun: Instant,
     made: Made,
     compression: Compression,
     naming: Option<Naming>,
@@ -72,6 +74,8 @@ pub(crate) struct Facts {
     pub(crate) dump: DumpFacts,
     /// How the stored bytes are compressed.
     pub(crate) compression: Compression,
+    /// From the question to the source to the last byte.
+    pub(crate) took: Duration,
 }
 
 impl Flow {
@@ -86,6 +90,7 @@ impl Flow {
         chain: Option<ChainOptions>,
         run: &Run<'_>,
     ) -> Result<Opened, BoxError> {
+        let begun = Instant::now();
         let progress = progress_of(item, expected_bytes, run);
         let mut compression = item.source.compression;
         let (mut naming, mut remains) = (None, None);
@@ -128,7 +133,7 @@ impl Flow {
             let (stream, sums) = stream::sums(framed, marks);
             (stream, frames, blake3, sums)
         };
-        let flow = Self { stream, frames, blake3, sums, made, compression, naming, remains };
+        let flow = Self { stream, frames, blake3, sums, made, begun, compression, naming, remains };
         Ok(Opened::Flow(Box::new(flow)))
     }
 
@@ -160,8 +165,8 @@ impl Flow {
         };
         let (blake3, sums) = (self.blake3.get().await?, self.sums.get().await?);
         let frames = self.frames.get().await?;
-        let compression = self.compression;
-        Ok(Facts { frames, blake3, sums, files, tree, warnings, index, dump, compression })
+        let (compression, took) = (self.compression, self.begun.elapsed());
+        Ok(Facts { frames, blake3, sums, files, tree, warnings, index, dump, compression, took })
     }
 }
 

@@ -4,6 +4,7 @@
 //! Read `job` first. Everything that fails becomes a line of the report; nothing that fails stops
 //! what does not depend on it.
 
+mod anomalies;
 pub(crate) mod deliver;
 mod fill;
 mod flow;
@@ -275,6 +276,7 @@ fn tell(report: &crate::report::TargetReport) {
     use crate::report::PlaceOutcome;
     let target = crate::base::display(&report.target);
     report.errors.iter().for_each(|problem| error!("{target}: {problem}"));
+    report.anomalies.iter().for_each(|odd| warn!("{target}: {odd}"));
     let unreadable = report.warnings.unreadable.count;
     if unreadable > 0 {
         error!("{target}: {unreadable} files could not be read; the copy is partial");

@@ -363,6 +363,7 @@ impl PlaceReport {
             place: place.to_owned(),
             outcome: PlaceOutcome::Skipped(String::new()),
             removed: Vec::new(),
+            copies: None,
             errors: Vec::new(),
             warnings: Vec::new(),
         }

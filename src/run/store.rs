@@ -13,6 +13,7 @@ use crate::catalogue::{FORMAT, FrameSummary, Manifest, Outcome, TreeFacts};
 use crate::plan::Require;
 use crate::report::{PlaceOutcome, PlaceReport, Stored, TargetReport};
 use crate::retention::{self, Moment, Why};
+use crate::run::anomalies::{self, Size};
 use crate::run::deliver::{Failure, Pieces, put_segments, seal, segment_bytes, take_back};
 use crate::run::flow::{Facts, Flow, Naming, Opened, Remains, make_tmp_dir};
 use crate::run::items::Item;
@@ -103,13 +104,18 @@ async fn store_due(
         }
         Err(error) => return Err(spread(due, report, chain(&*error))),
     };
+    let past = anomalies::past(&due);
+    report.before = past.last().map(|copy| copy.before());
     if let Some(naming) = flow.take_naming() {
         due = renamed(run, item, &naming, due, report).await;
     }
     let remains = flow.take_remains();
     let depth = TEE_BYTES / item.source.compression.codec.chunk_bytes();
     let done = match hand_out(flow.take_stream(), (due.len(), depth), run) {
-        Ok(streams) => to_places(run, item, id, *flow, due.into_iter().zip(streams), report).await,
+        Ok(streams) => {
+            let opened = Delivery { id, flow: *flow, past };
+            to_places(run, item, opened, due.into_iter().zip(streams), report).await
+        }
         Err(error) => Err(spread(due, report, chain(&*error))),
     };
     if let Some(remains) = remains {
@@ -151,12 +157,18 @@ fn clear(remains: Remains, report: &mut TargetReport) {
     }
 }
 
+/// What was opened, and the sizes of earlier copies.
+struct Delivery {
+    id: ArtefactId,
+    flow: Flow,
+    past: Vec<Size>,
+}
+
 /// Delivers to every storage that was handed a stream.
 async fn to_places<'a>(
     run: &Run<'_>,
     item: &Item<'_>,
-    id: ArtefactId,
-    flow: Flow,
+    Delivery { id, flow, past }: Delivery,
     places: impl Iterator<Item = (Due<'a>, ByteStream)>,
     report: &mut TargetReport,
 ) -> Result<(), String> {
@@ -170,6 +182,7 @@ async fn to_places<'a>(
             report.raw_bytes = Some(report.raw_bytes.unwrap_or(0) + raw_bytes);
             report.files = report.files.max(*files);
             report.warnings = warnings.clone();
+            report.anomalies.extend(anomalies::found(&past, &Size::of(&artefact.manifest)));
             finish(run, sealed, &artefact, report).await;
             Ok(())
         }
@@ -341,6 +354,7 @@ impl Artefact {
             parent: None,
             started: run.scene.started.timestamp(),
             finished: run.scene.env.clock.now().timestamp(),
+            took_ms: facts.took.as_millis().try_into().ok(),
             utc_offset_secs: run.scene.started.offset().seconds(),
             files: facts.files,
             tree: facts.tree.map(|tree| TreeFacts {
@@ -479,6 +493,8 @@ async fn rotate_after(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
     let new = crate::catalogue::Stored { manifest, manifest_key, intact: true, problem: None };
     due.stored.push(new);
     rotate_now(due, Moment::After { made: &made }, run).await;
+    let whole = due.stored.iter().filter(|stored| stored.intact);
+    due.report.copies = Some(whole.count() as u64);
 }
 
 /// Applies the rule of rotation at one moment of the run.

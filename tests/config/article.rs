@@ -30,7 +30,7 @@ fn the_articles_configs_load_and_each_unbuilt_kind_is_said_once() {
         assert_eq!(mysql.also.len(), 1, "{mysql}");
     }
     let notes: Vec<_> = problems.notes().map(|problem| problem.message.as_str()).collect();
-    let keys = ["admin_mail", "mail_from", "level_message", "general_path_to_all_tmp_dir"];
+    let keys = ["general_path_to_all_tmp_dir"];
     assert_eq!(notes, keys.map(|key| format!("`{key}` has no effect in this version")));
 }
 
@@ -57,6 +57,8 @@ fn every_job_of_the_article_keeps_its_name_and_group() {
     ];
     assert_eq!(names, expected);
     assert_eq!(plan.main.server_name, "SERVER_NAME");
+    let told: Vec<_> = plan.main.notify.iter().map(|channel| channel.name.as_str()).collect();
+    assert_eq!(told, ["mail to project-tech@nixys.ru"]);
     let log = plan.main.log_file.unwrap();
     assert_eq!(log.to_str(), Some("/var/log/nxs-backup/nxs-backup.log"));
 }

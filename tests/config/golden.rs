@@ -35,6 +35,7 @@ fn cases() -> Vec<(&'static str, Bed)> {
     cases.extend(includes());
     cases.extend(jobs());
     cases.extend(main_section());
+    cases.extend(notify_section());
     cases
 }
 
@@ -162,6 +163,57 @@ fn main_section() -> Vec<(&'static str, Bed)> {
                  \x20 - {storage: local}\n  - {name: x, storage: tape}\n",
             ),
         ),
+    ]
+}
+
+fn notify_section() -> Vec<(&'static str, Bed)> {
+    let good = good_job("a", "");
+    let main = |main: &str| {
+        let text = format!("main:\n  server_name: a\n{main}jobs:\n{good}");
+        Bed::new(&[("main.conf", &text)])
+    };
+    let notify = |entry: &str| main(&format!("  notify:\n{entry}"));
+    vec![
+        (
+            "wrong addresses and both kinds of TLS",
+            main(
+                "  admin_mail: me@\n  client_mail: [ok@a.example, 'b c@d']\n  mail_from: '@x'\n  \
+                 smtp_ssl: yes\n  smtp_tls: yes\n",
+            ),
+        ),
+        (
+            "unknown kind and key of a notifier",
+            notify(
+                "  - {kind: slak, url: 'https://a'}\n  - {kind: slack, ulr: hunter2}\n  - \
+                 {url: 'https://hooks/hunter2', kind: slack, chanel: x}\n",
+            ),
+        ),
+        (
+            "addresses that are none",
+            notify(
+                "  - {kind: webhook, url: hooks.example/x}\n  - {kind: ntfy, topic: 'a b'}\n  - \
+                 {kind: telegram, token: hunter2, chat_id: 1}\n  - {kind: mail, to: [a, 'b@']}\n",
+            ),
+        ),
+        (
+            "an error in a template",
+            notify(
+                "  - kind: webhook\n    url: https://a.example/\n    headers: {X-Sum: '{{ sum }}'}\n    \
+                 body: |\n      {\n        \"text\": {{ subjekt|tojson }}\n      }\n",
+            ),
+        ),
+        (
+            "an hour that is none",
+            notify(
+                "  - {kind: mail, to: a, send: daily, at: '25:00'}\n  - {kind: mail, to: b, at: \
+                 '07:00'}\n  - {kind: mail, to: c, send: sometimes}\n",
+            ),
+        ),
+        (
+            "two of one name",
+            notify("  - {kind: mail, name: x, to: a}\n  - {kind: mail, name: x, to: a}\n"),
+        ),
+        ("a textfile that nobody reads", main("  metrics: {textfile: /var/nxs.txt}\n")),
     ]
 }
 

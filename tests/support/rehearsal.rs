@@ -222,6 +222,11 @@ impl Rehearsal {
             lock_wait: std::time::Duration::from_secs(10),
             log_file: None,
             log_json: false,
+            log_rotation: None,
+            log_keep: 30,
+            journald: None,
+            textfile: None,
+            notify: Vec::new(),
             notes: Vec::new(),
         };
         Plan { main, jobs: vec![Entry::Job(Box::new(job))], secret_env: Default::default() }
