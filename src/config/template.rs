@@ -16,7 +16,7 @@ pub(crate) fn apply(main: &Node, job: &Node, path: &str, problems: &mut Problems
     if let Value::Map(entries) = &mut whole.value {
         entries.retain(|entry| !OWN.contains(&entry.key.as_str()));
     }
-    let parameters = Parameters::of(job, path, problems);
+    let Some(parameters) = Parameters::of(job, path, problems) else { return whole };
     let Some(wanted) = job.get("template") else {
         if let Some(entry) = job.entry("parameters").filter(|_| job.get("parameters").is_some()) {
             let message = "`parameters` are for a `template`, and this job names none";
@@ -31,7 +31,11 @@ pub(crate) fn apply(main: &Node, job: &Node, path: &str, problems: &mut Problems
         !is_own && !OWN.contains(&entry.key.as_str())
     };
     let mut below: Vec<Entry> = template.entries().iter().filter(set).cloned().collect();
-    below.iter_mut().for_each(|entry| parameters.fill(&mut entry.value, path, problems));
+    let mut found = Problems::default();
+    below.iter_mut().for_each(|entry| parameters.fill(&mut entry.value, path, &mut found));
+    // What is wrong with a parameter is wrong wherever it stands: it is said once.
+    let mut said = BTreeSet::new();
+    problems.extend(found.into_iter().filter(|problem| said.insert(problem.message.clone())));
     merge::put_under(&mut whole, &Node::map(below, template.mark.clone()), &|_| true);
     whole
 }
@@ -84,13 +88,14 @@ fn find<'a>(
 struct Parameters<'a>(&'a [Entry]);
 
 impl<'a> Parameters<'a> {
-    fn of(job: &'a Node, path: &str, problems: &mut Problems) -> Self {
-        let Some(given) = job.get("parameters") else { return Self(&[]) };
+    fn of(job: &'a Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        let Some(given) = job.get("parameters") else { return Some(Self(&[])) };
         if !matches!(given.value, Value::Map(_)) {
             let message = format!("`parameters` is a mapping of names, not {}", given.kind());
             problems.push(Problem::error(&given.mark, path, message));
+            return None;
         }
-        Self(given.entries())
+        Some(Self(given.entries()))
     }
 
     fn get(&self, name: &str) -> Option<&'a Node> {

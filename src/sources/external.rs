@@ -58,7 +58,7 @@ impl Section for Config {
         let line = shell(&self.dump_cmd, "dump_cmd", setting.job, Strict::No, setting);
         Ok(Box::new(External {
             job: setting.job.to_owned(),
-            call: line.silence(None),
+            call: line,
             limit: (!limit.is_zero()).then_some(limit),
             stores_itself: self.skip_backup_rotate,
         }))
@@ -99,7 +99,9 @@ impl Source for External {
             return Ok(Payload::Elsewhere("`skip_backup_rotate`: the command stores it itself"));
         }
         let began = SystemTime::now();
-        let output = call.output(self.limit.unwrap_or(FOR_EVER)).await?;
+        // A script that makes a file is silent until it answers: so it ends with its last words.
+        let limit = self.limit.map_or(FOR_EVER, |limit| limit + GRACE);
+        let output = call.silence(self.limit).output(limit).await?;
         let answer = Answer::parse(&output).map_err(|why| self.failure(why))?;
         let opened = tokio::task::spawn_blocking(move || produced::open(&answer, began)).await;
         let opened = opened.map_err(|error| self.failure(format!("was interrupted: {error}")))?;
@@ -116,5 +118,7 @@ impl Source for External {
 }
 
 const LONGEST: Duration = Duration::from_secs(86_400);
+/// For one that goes on printing instead of answering.
+const GRACE: Duration = Duration::from_secs(30);
 /// A year: what is not ended by then is not waited for by anybody.
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);

@@ -109,6 +109,13 @@ impl Call {
         self
     }
 
+    /// Lets it speak the language of its user: its output is not ours to read.
+    #[must_use]
+    pub(super) fn in_its_language(mut self) -> Self {
+        self.env.clear();
+        self
+    }
+
     /// Starts it in `folder`.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {

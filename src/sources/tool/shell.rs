@@ -1,6 +1,7 @@
 //! Lines of the config that are for a shell: bash where it is, else sh.
 //!
-//! Names of targets go by the environment, never into the text of a line.
+//! Names of targets go by the environment, never into the text of a line; that environment is
+//! else the one of the user.
 
 use std::path::Path;
 
@@ -27,7 +28,7 @@ pub fn shell(line: &str, name: &str, subject: &str, strict: Strict, setting: &Se
         (Some(_), Strict::Pipes) => call.args(["-o", "pipefail"]),
         _ => call,
     };
-    call.called(name).args(["-c", line])
+    call.in_its_language().called(name).args(["-c", line])
 }
 
 const BASH: &str = "/bin/bash";
