@@ -13,6 +13,8 @@ pub mod catalogue;
 pub mod cli;
 /// Files as the user wrote them, with the place of every value.
 pub mod config;
+/// TLS for those who speak it themselves.
+pub mod net;
 /// What will be done, resolved once.
 pub mod plan;
 /// Outcomes of a run.

@@ -29,7 +29,6 @@ pub mod scp;
 pub mod smb;
 /// A container of an OpenStack Swift service.
 pub mod swift;
-mod tls;
 mod trouble;
 mod unique;
 /// A folder behind a WebDAV server.
