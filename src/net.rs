@@ -31,7 +31,7 @@ pub enum TlsError {
         source: Option<pem::Error>,
     },
     /// The certificate of our own cannot be used.
-    #[error("`{key}` {}: is no usable PEM file", path.display())]
+    #[error("`{key}` {}: cannot be used: a PEM file of an X.509 v3 certificate and one of its key are needed", path.display())]
     Own {
         /// The key of the config that names it.
         key: &'static str,
