@@ -9,6 +9,7 @@ mod call;
 mod feed;
 mod private;
 mod running;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use crate::sources::{Error, Kind};
 
 pub use call::{Call, Last, ends_with_mark};
 pub use private::PrivateFolder;
+pub use words::Words;
 
 /// A program that a source needs, and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -76,6 +76,13 @@ impl Call {
         self
     }
 
+    /// Says whom it is for: `subject` stands in front of its errors.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.subject = subject.to_owned();
+        self
+    }
+
     /// Starts it in `folder`.
     #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
