@@ -82,7 +82,7 @@ def more(command):
         return err(43, 'CursorNotFound', f'cursor id {cursor} not found')
     database, rest, collection = cursors[cursor]
     if collection == 'slow':
-        time.sleep(0.4)
+        time.sleep(5)
     page, rest = ask(f'SELECT cursorpage, continuation FROM documentdb_api.cursor_get_more'
                      f'(%s, %s::{B}, %s::{B})', database, spec(command), rest)
     if rest:

@@ -25,7 +25,7 @@ pub(crate) fn watched(mut command: Command) -> (Output, BTreeSet<String>) {
 }
 
 /// Every command line of the machine now, its words with blanks between them.
-fn all() -> impl Iterator<Item = String> {
+pub(crate) fn all() -> impl Iterator<Item = String> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries.filter_map(|entry| {
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;

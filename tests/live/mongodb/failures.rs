@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::live::mongodb::{ask, bed, copies, had, login, shared};
 use crate::support::bed::Bed;
+use crate::support::procs::all;
 use crate::support::server::Server;
 
 #[track_caller]
@@ -84,7 +85,10 @@ fn a_server_that_dies_in_the_middle_costs_no_copy() {
     let mut running = bed.command(["start"]);
     running.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let running = running.spawn().unwrap();
-    thread::sleep(Duration::from_millis(2500));
+    while !all().any(|line| line.contains("--collection=slow")) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    thread::sleep(Duration::from_millis(1000));
     server.tell("crash");
     let output = running.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -78,7 +78,7 @@ fn a_server_that_dies_in_the_middle_costs_no_copy() {
     let mut bed = bed(&login(&server));
     bed.run(["start"]);
     let kept = stored(&bed);
-    redis(server.port(0), 0, "CONFIG SET rdb-key-save-delay 2000\n");
+    redis(server.port(0), 0, "CONFIG SET rdbcompression no\nCONFIG SET rdb-key-save-delay 2000\n");
     bed.now("2026-11-22T03:00:00+00:00[UTC]");
     let mut running = bed.command(["start"]);
     running.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
@@ -86,7 +86,7 @@ fn a_server_that_dies_in_the_middle_costs_no_copy() {
     while !redis(server.port(0), 0, "INFO replication\n").contains("slave0:") {
         thread::sleep(Duration::from_millis(50));
     }
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(1500));
     server.tell("crash");
     let output = running.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
