@@ -15,6 +15,8 @@ pub mod cli;
 pub mod config;
 /// How a run went, as figures for Prometheus.
 pub mod metrics;
+/// TLS for those who speak it themselves.
+pub mod net;
 /// Telling people and machines how a run went.
 pub mod notify;
 /// What will be done, resolved once.

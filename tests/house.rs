@@ -13,12 +13,13 @@ use crate::support::scan;
 /// called `Name` in it, at any depth. A new door is a new line here and in the map.
 const DOORS: &[(&str, &str)] = &[
     ("base", ""),
+    ("net", "base"),
     ("stream", "base"),
     ("report", "base"),
     ("retention", "base"),
     ("archive", "base stream"),
-    ("sources", "base stream"),
-    ("storages", "base stream"),
+    ("sources", "base net stream"),
+    ("storages", "base net stream"),
     ("catalogue", "base stream storages"),
     ("notify", "base report"),
     ("metrics", "base report"),

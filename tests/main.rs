@@ -49,6 +49,7 @@ mod support {
     pub(crate) mod bed;
     mod bed_test;
     pub(crate) mod hook;
+    pub(crate) mod procs;
     pub(crate) mod proxy;
     pub(crate) mod rehearsal;
     pub(crate) mod scan;

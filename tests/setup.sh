@@ -61,6 +61,14 @@ needs=(
     psql:postgresql
     pg_ctlcluster:postgresql
     # mongodb, redis, sqlite
+    redis-server:redis-server
+    redis-cli:redis-tools
+    sqlite3:sqlite3
+    mmdebstrap:mmdebstrap
+    npm:npm
+    /usr/lib/python3/dist-packages/pymongo:python3-pymongo
+    /usr/lib/python3/dist-packages/bson:python3-bson
+    /usr/lib/python3/dist-packages/psycopg:python3-psycopg
     # external, command
     etcd:etcd-server
     etcdctl:etcd-client

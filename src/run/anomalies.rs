@@ -23,7 +23,11 @@ impl Size {
     /// Reads it from a manifest.
     pub(crate) fn of(manifest: &Manifest) -> Self {
         let Manifest { raw_bytes, files, took_ms, .. } = manifest;
-        Self { raw_bytes: *raw_bytes, files: *files, took_ms: *took_ms }
+        match &manifest.tree {
+            // One of a chain is measured by its tree; how long it takes depends on its step.
+            Some(tree) => Self { raw_bytes: tree.bytes, files: Some(tree.files), took_ms: None },
+            None => Self { raw_bytes: *raw_bytes, files: *files, took_ms: *took_ms },
+        }
     }
 
     /// Says the same in the words of a report.

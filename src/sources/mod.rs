@@ -10,6 +10,7 @@ pub mod command;
 pub mod external;
 /// Files and folders, whole.
 pub mod files;
+mod form;
 /// Collections, databases or a whole server of MongoDB, as archives of mongodump.
 pub mod mongodb;
 /// Databases of MariaDB and MySQL servers, each as one SQL dump.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use reqwest::{Client, Proxy, Response, StatusCode};
 
 use crate::base::{BoxError, Secret};
+use crate::net::{self, Versions};
 use crate::storages::Kind;
-use crate::storages::tls::{self, Versions};
 
 /// How a service is reached.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Way {
 ///
 /// Errors: in words, when the CA file or the proxy is none.
 pub(super) fn client(way: &Way) -> Result<Client, BoxError> {
-    let tls = tls::client_config(way.ca_file.as_deref(), Versions::All)?;
+    let tls = net::client_config(way.ca_file.as_deref(), Versions::All)?;
     let mut builder = Client::builder()
         .tls_backend_preconfigured(tls)
         .http1_only()

@@ -31,7 +31,6 @@ pub mod smb;
 /// A container of an OpenStack Swift service.
 pub mod swift;
 mod threaded;
-mod tls;
 mod trouble;
 mod unique;
 /// A folder behind a WebDAV server.

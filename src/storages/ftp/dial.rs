@@ -18,11 +18,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::base::Secret;
+use crate::net::{self, Versions};
 use crate::storages::Kind;
 use crate::storages::checks::in_url;
 use crate::storages::ftp::config::{Config, Passive, Tls};
 use crate::storages::ftp::errors::{Blocked, Reply, Trouble};
-use crate::storages::tls::{self, Versions};
 
 /// A connection for commands; with or without TLS it is of one type.
 pub(super) type Client = ImplAsyncFtpStream<AsyncRustlsStream>;
@@ -172,7 +172,7 @@ impl Way {
         let mut config = match self.trusted.get() {
             Some(config) => config.clone(),
             None => {
-                let made = tls::client_config(self.ca_file.as_deref(), Versions::Only12);
+                let made = net::client_config(self.ca_file.as_deref(), Versions::Only12);
                 let made = made.map_err(|error| {
                     Trouble::of(Kind::Other, format!("{}: no TLS", self.server()), error)
                 })?;
