@@ -5,9 +5,22 @@
 # Commands: `stop_a`, `start_a` (b likewise), `kill_a` (as by a power cut), `replicate`.
 start() {
     tls
+    certificate
     user svcmaria 61010 "$DIR/home" /bin/false
     chmod 644 "$DIR/tls/server.key"
+    chown 61010 "$DIR"
     one a 0 && one b 1
+}
+
+# certificate: one for a client, too, in DIR/tls/client.crt.
+certificate() {
+    local d=$DIR/tls
+    [ -s "$d/client.crt" ] && return 0
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=client" \
+        -keyout "$d/client.key" -out "$d/client.csr" 2>/dev/null
+    openssl x509 -req -in "$d/client.csr" -CA "$d/ca.crt" -CAkey "$d/ca.key" -CAcreateserial \
+        -days 30 -out "$d/client.crt" 2>/dev/null
+    chmod 644 "$d"/client.*
 }
 
 stop() { end a && end b; }
@@ -23,10 +36,11 @@ one() {
     fi
     run "$1" mariadbd --defaults-file="$DIR/$1.cnf"
     wait_for 60 client "$1" -e 'SELECT 1' || return 1
-    [ -z "$fresh" ] || client "$1" -e "CREATE USER root@'127.0.0.1' IDENTIFIED BY '$PASSWORD';
+    [ -z "$fresh" ] || client "$1" -e "CREATE OR REPLACE USER root@'127.0.0.1' IDENTIFIED BY '$PASSWORD';
         GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
         CREATE USER svcrepl@'127.0.0.1' IDENTIFIED BY '$PASSWORD'; GRANT REPLICATION SLAVE ON *.* TO svcrepl@'127.0.0.1';
-        RESET MASTER"
+        DELETE FROM mysql.global_priv WHERE User IN ('', 'root') AND Host NOT IN ('localhost', '127.0.0.1');
+        DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost'; FLUSH PRIVILEGES; RESET MASTER"
 }
 
 conf() {
@@ -48,7 +62,9 @@ ssl-cert = $DIR/tls/server.crt
 ssl-key = $DIR/tls/server.key
 innodb-buffer-pool-size = 32M
 innodb-log-file-size = 16M
-innodb-flush-log-at-trx-commit = 2
+innodb-flush-log-at-trx-commit = 0
+innodb-flush-method = nosync
+sync-binlog = 0
 performance-schema = OFF
 skip-name-resolve = ON
 C

@@ -1,13 +1,15 @@
 //! The stock client and the dump tool that fit a server, and questions to that server.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::text;
 use crate::sources::mysql::connect::{Connect, Flavour};
 use crate::sources::tool::{Call, PrivateFolder, Tool};
 use crate::sources::{Error, Kind, Result, Setting};
+use crate::stream::DumpFacts;
 
 /// The clients that ask and load.
 pub const CLIENT: Tool =
@@ -18,6 +20,8 @@ pub struct Client {
     connect: Connect,
     /// What messages call the server.
     pub subject: String,
+    /// What stands in every option file first.
+    preamble: String,
     tmp_dir: PathBuf,
     /// A call of nothing, with what every call needs.
     blank: Blank,
@@ -80,6 +84,7 @@ impl Client {
         Self {
             connect: connect.clone(),
             subject: name,
+            preamble: String::new(),
             tmp_dir: setting.tmp_dir.to_owned(),
             blank: Blank {
                 job: setting.job.to_owned(),
@@ -91,18 +96,25 @@ impl Client {
         }
     }
 
+    /// Puts lines before all others in the option files of the client.
+    #[must_use]
+    pub fn after(mut self, preamble: String) -> Self {
+        self.preamble = preamble;
+        self
+    }
+
+    /// Returns how the server is reached.
+    pub fn connect(&self) -> &Connect {
+        &self.connect
+    }
+
     /// Starts a call of `program` for `subject`; nothing but its arguments is set.
-    pub fn call(&self, program: &std::path::Path, subject: &str) -> Call {
+    pub fn call(&self, program: &Path, subject: &str) -> Call {
         self.call_within(program, subject, self.blank.silence)
     }
 
     /// Like [`Self::call`], with another limit for silence.
-    pub fn call_within(
-        &self,
-        program: &std::path::Path,
-        subject: &str,
-        silence: Option<Duration>,
-    ) -> Call {
+    pub fn call_within(&self, program: &Path, subject: &str, silence: Option<Duration>) -> Call {
         let setting = Setting {
             job: &self.blank.job,
             name: None,
@@ -119,7 +131,7 @@ impl Client {
     ///
     /// Errors: [`Kind::Other`] when `tmp_dir` cannot be written.
     pub fn login(&self, flavour: Flavour) -> Result<Login> {
-        self.login_with(&self.connect.options(flavour, &["client"]))
+        self.login_with(&(self.preamble.clone() + &self.connect.options(flavour, &["client"])))
     }
 
     /// Writes an option file with this content.
@@ -203,9 +215,7 @@ impl Client {
         let mut found: Vec<Program> = Vec::new();
         for name in tool.names {
             let Some(path) = crate::sources::tool::on_path(name) else { continue };
-            let call = self.call(&path, &self.subject).arg("--version");
-            let said = call.output(self.limit).await?;
-            let said = String::from_utf8_lossy(&said).into_owned();
+            let said = self.version_of(&path).await?;
             let flavour = match said.contains("MariaDB") {
                 true => Flavour::Maria,
                 false => Flavour::MySql,
@@ -218,6 +228,25 @@ impl Client {
             tool.require(&self.subject)?;
         }
         Ok(found)
+    }
+
+    /// Asks a program for its version; xtrabackup tells it on stderr.
+    async fn version_of(&self, path: &Path) -> Result<String> {
+        let told = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&told);
+        let dump = self.call(path, &self.subject).arg("--version").dump(move |last| {
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) =
+                format!("{} {}", String::from_utf8_lossy(&last.stdout), last.stderr.join(" "));
+            Ok(DumpFacts::default())
+        })?;
+        dump.bytes.drain().await.map_err(|error| Error {
+            kind: Kind::Tool,
+            subject: self.subject.clone(),
+            problem: format!("{} does not tell its version", path.display()),
+            source: Some(error.into()),
+        })?;
+        let said = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(said)
     }
 
     /// Returns the program that fits `server`: of its family where there is one.
@@ -251,10 +280,21 @@ impl Client {
         self.ask_with(&server.client, sql).await
     }
 
+    /// Asks `sql` and returns the answer in the vertical form, a `Name: value` a line.
+    ///
+    /// Errors: as [`Self::ask`].
+    pub async fn ask_vertical(&self, server: &Server, sql: &str) -> Result<Vec<Vec<u8>>> {
+        self.ask_as(&server.client, sql, &["--vertical"]).await
+    }
+
     async fn ask_with(&self, client: &Program, sql: &str) -> Result<Vec<Vec<u8>>> {
+        self.ask_as(client, sql, &["--skip-column-names"]).await
+    }
+
+    async fn ask_as(&self, client: &Program, sql: &str, form: &[&str]) -> Result<Vec<Vec<u8>>> {
         let login = self.login(client.flavour)?;
         let call = self.call(&client.path, &self.subject).arg(login.arg());
-        let call = call.args(["--batch", "--raw", "--skip-column-names", CHARSET, "-e", sql]);
+        let call = call.args(["--batch", "--raw", CHARSET]).args(form).args(["-e", sql]);
         let said = call.output(self.limit).await?;
         Ok(said
             .split(|byte| *byte == b'\n')
@@ -322,7 +362,11 @@ fn version_in(said: &str) -> String {
         words.get(at + 1).copied()
     };
     let found = after("Distrib").or_else(|| after("from")).or_else(|| after("Ver"));
-    let found = found.or_else(|| after("version")).unwrap_or("?").trim_end_matches(',');
+    let found = found
+        .or_else(|| after("version"))
+        .or_else(|| after("server"))
+        .unwrap_or("?")
+        .trim_end_matches(',');
     found.split('-').next().unwrap_or(found).to_owned()
 }
 

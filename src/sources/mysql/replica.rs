@@ -149,7 +149,7 @@ async fn running(client: &Client, server: &Server) -> Result<Vec<String>> {
         (Flavour::MySql, true) => "SHOW REPLICA STATUS",
         (Flavour::MySql, false) => "SHOW SLAVE STATUS",
     };
-    let rows = client.ask(server, &format!("{sql}\\G")).await?;
+    let rows = client.ask_vertical(server, sql).await?;
     Ok(running_in(&rows))
 }
 

@@ -72,7 +72,7 @@ fn the_server_is_reached_by_port_socket_option_file_and_tls() {
         format!("{{{host}, db_user: tls_only, db_password: pw, ca_file: {tls}/ca.crt}}"),
         format!("{{{host}, db_user: tls_only, db_password: pw, tls: require}}"),
         format!(
-            "{{{host}, db_user: cert_only, db_password: pw, ssl_ca: {tls}/ca.crt, ssl_cert: {tls}/server.crt, ssl_key: {tls}/server.key}}"
+            "{{{host}, db_user: cert_only, db_password: pw, ssl_ca: {tls}/ca.crt, ssl_cert: {tls}/client.crt, ssl_key: {tls}/client.key}}"
         ),
     ] {
         let bed = bed("mysql", &connect, "target: ways", "");
@@ -136,7 +136,7 @@ fn extra_keys_are_words_of_a_shell_or_a_list_and_what_would_lead_astray_is_an_er
         bed.run(["start"]);
         let dump = sh(&bed, "zstd -dqc $DIR/out/extra/daily/*.zst");
         assert!(dump.contains("(22)") && !dump.contains("(1)"), "{dump}");
-        let shown = bed.run(["show", "20261120", "--json"]).json();
+        let shown = bed.run(["show", "20261121", "--json"]).json();
         assert!(shown[0]["manifest"].to_string().contains("exit code"), "{shown:#}");
     }
     for keys in ["-A", "--databases", "-r/tmp/x", "--password=x", "other_table"] {

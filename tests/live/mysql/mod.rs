@@ -108,3 +108,11 @@ pub(crate) fn everything_in(server: &Server, which: &str, database: &str) -> Str
     );
     sql(server, which, &charset) + &answer(dump, "")
 }
+
+/// Compares two texts and shows the first line that differs.
+#[track_caller]
+pub(crate) fn same(left: &str, right: &str) {
+    let differ = left.lines().zip(right.lines()).find(|(left, right)| left != right);
+    assert_eq!(differ, None);
+    assert_eq!(left.len(), right.len());
+}

@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::live::mysql::{bed, root, sql, stored};
+use crate::live::mysql::{answer, bed, root, sql, stored};
 use crate::support::server::Server;
 
 fn sql_thread(server: &Server) -> String {
-    let status = sql(server, "b", "SHOW SLAVE STATUS\\G");
+    let socket = server.path("b.sock");
+    let mut client = std::process::Command::new("mariadb");
+    client.args(["--no-defaults", "-uroot"]).arg(format!("--socket={}", socket.display()));
+    let status = answer(client, "SHOW SLAVE STATUS\\G");
     let line = status.lines().find(|line| line.contains("Slave_SQL_Running:")).unwrap();
     line.split(": ").nth(1).unwrap().to_owned()
 }

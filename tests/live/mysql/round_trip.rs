@@ -1,6 +1,6 @@
 //! Dump, destroy, restore, compare: ours, and by the stock tools alone.
 
-use crate::live::mysql::{bed, everything_in, mariadb, root, sql, stored};
+use crate::live::mysql::{bed, everything_in, mariadb, root, same, sql, stored};
 use crate::support::world::sh;
 
 /// All that a database can hold and a careless dump loses.
@@ -41,8 +41,8 @@ fn a_database_with_all_its_oddities_comes_back_under_its_name_and_another() {
     let bed = bed("mysql", &root(server, 0), "target: [odd_1]", "");
     bed.run(["start"]);
     let files = stored(&bed);
-    assert_eq!(files, ["odd_1/daily/odd_1_2026-11-20_03-00-00.sql.zst"]);
-    let shown = bed.run(["show", "20261120", "--json"]).json();
+    assert_eq!(files, ["odd_1/daily/odd_1_2026-11-21_03-00-00.sql.zst"]);
+    let shown = bed.run(["show", "20261121", "--json"]).json();
     let manifest = &shown[0]["manifest"];
     assert!(manifest["server_version"].as_str().unwrap().contains("MariaDB"), "{manifest:#}");
     assert!(manifest.to_string().contains("mariadb-dump"), "{manifest:#}");
@@ -51,7 +51,7 @@ fn a_database_with_all_its_oddities_comes_back_under_its_name_and_another() {
     // Under another name, which leaves the first alone.
     let out = bed.run(["restore", "--target", "odd_1", "--into", "odd_1_copy"]).noisy();
     assert!(out.err().contains("gone@nowhere"), "missing definers are noted: {}", out.err());
-    assert_eq!(everything_in(server, "a", "odd_1_copy").replace("odd_1_copy", "odd_1"), before);
+    same(&everything_in(server, "a", "odd_1_copy").replace("odd_1_copy", "odd_1"), &before);
 
     // Over a damaged one, whose remains go to a file first; the file loads, too.
     sql(
@@ -61,7 +61,7 @@ fn a_database_with_all_its_oddities_comes_back_under_its_name_and_another() {
     );
     let damaged = everything_in(server, "a", "odd_1");
     bed.run(["restore", "--target", "odd_1", "--into", "odd_1", "--rescue", "rescued"]).noisy();
-    assert_eq!(everything_in(server, "a", "odd_1"), before);
+    same(&everything_in(server, "a", "odd_1"), &before);
     let rescued = bed.files("rescued");
     assert_eq!(rescued.len(), 1, "{rescued:?}");
     let socket = server.path("a.sock");
@@ -74,7 +74,7 @@ fn a_database_with_all_its_oddities_comes_back_under_its_name_and_another() {
             rescued[0]
         ),
     );
-    assert_eq!(everything_in(server, "a", "odd_1_rescued"), damaged);
+    same(&everything_in(server, "a", "odd_1_rescued"), &damaged);
 
     // By the stock tools alone.
     sql(server, "a", "DROP DATABASE odd_1; CREATE DATABASE odd_1");
@@ -85,7 +85,7 @@ fn a_database_with_all_its_oddities_comes_back_under_its_name_and_another() {
             files[0]
         ),
     );
-    assert_eq!(everything_in(server, "a", "odd_1"), before);
+    same(&everything_in(server, "a", "odd_1"), &before);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn users_and_grants_are_a_target_of_their_own() {
     bed.run(["start"]);
     assert_eq!(
         stored(&bed),
-        ["users_and_grants/daily/users_and_grants_2026-11-20_03-00-00.sql.zst"]
+        ["users_and_grants/daily/users_and_grants_2026-11-21_03-00-00.sql.zst"]
     );
     sql(server, "a", "DROP USER 'gr''ant ü'@'10.%'; DROP ROLE reader_role");
     bed.run(["restore", "--target", "users_and_grants", "--into", "users_and_grants"]);
@@ -154,7 +154,7 @@ fn a_dump_goes_to_another_server_and_never_over_its_own_databases() {
     bed.run(["restore", "db", "--target", "move_1", "--into", "moved", "--connect", "there"])
         .noisy();
     let before = everything_in(server, "a", "move_1");
-    assert_eq!(everything_in(server, "b", "moved").replace("moved", "move_1"), before);
+    same(&everything_in(server, "b", "moved").replace("moved", "move_1"), &before);
     for name in ["mysql", "sys", "information_schema"] {
         let ran = bed.run(["restore", "db", "--target", "move_1", "--into", name]);
         ran.exit(1).stderr_has("the server's own");

@@ -54,7 +54,7 @@ fn a_missing_tool_names_its_package() {
     // Only what the tests bring.
     let path = bed.path("bin").display().to_string();
     bed = bed.env("PATH", &path);
-    bed.run(["check"]).exit(2).stderr_has("mariadb-client");
+    bed.run(["check"]).exit(2).stdout_has("install the package mariadb-client");
     fails(&bed, "mariadb-client");
 }
 
