@@ -57,6 +57,10 @@ needs=(
     rclone:rclone
     # Servers that sources are tested against, and their tools.
     # mysql
+    mariadbd:mariadb-server
+    mariadb-dump:mariadb-client
+    mariadb-backup:mariadb-backup
+    mmdebstrap:mmdebstrap
     # postgresql
     psql:postgresql
     pg_ctlcluster:postgresql

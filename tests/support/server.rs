@@ -39,6 +39,23 @@ impl Server {
 
     /// Starts a server that the test may stop, kill and start again.
     pub(crate) fn own(name: &'static str) -> Self {
+        Self::begin(name).unwrap_or_else(|log| panic!("the server `{name}` did not start:\n{log}"))
+    }
+
+    /// Like [`Self::own`], for a server that only a moving distribution has: `None`, and loud, where
+    /// it says that it cannot be had.
+    pub(crate) fn own_if_had(name: &'static str) -> Option<Self> {
+        match Self::begin(name) {
+            Ok(server) => Some(server),
+            Err(log) if log.contains("cannot be had: ") => {
+                crate::support::world::skipped(&log);
+                None
+            }
+            Err(log) => panic!("the server `{name}` did not start:\n{log}"),
+        }
+    }
+
+    fn begin(name: &'static str) -> Result<Self, String> {
         let ports = Ports::take();
         let folder = tempfile::Builder::new().prefix("nxs-svc-").tempdir().unwrap().keep();
         let serve = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/services/serve");
@@ -53,9 +70,9 @@ impl Server {
         if word != "ready" {
             let log = std::fs::read_to_string(server.path("serve.log")).unwrap_or_default();
             std::fs::remove_dir_all(&server.folder).ok();
-            panic!("the server `{name}` did not start ({word:?}):\n{log}");
+            return Err(format!("{word:?}: {log}"));
         }
-        server
+        Ok(server)
     }
 
     /// Returns one of its 64 ports, counted from 0.
