@@ -37,7 +37,7 @@ fn talk(stream: &mut TcpStream, answer: &[Vec<u8>], stays: bool) {
             thread::sleep(std::time::Duration::from_millis(20));
         }
         if stays {
-            stream.read(&mut command).ok();
+            stream.read_to_end(&mut Vec::new()).ok();
         }
         return;
     }
