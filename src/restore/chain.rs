@@ -39,7 +39,7 @@ impl<'a> Chain<'a> {
         for held in &self.links {
             if counts.get(&held.stored.manifest.id).is_some_and(|count| *count > 0) {
                 let again = How { overwrite: how.overwrite || restored.files > 0, ..how.clone() };
-                self.from_link(held, into, &again, &mut restored).await?;
+                self.read_link(held, into, &again, &mut restored).await?;
             }
         }
         Ok(restored)
@@ -67,7 +67,7 @@ impl<'a> Chain<'a> {
         entry.artefact.as_ref().unwrap_or(&self.top().stored.manifest.id)
     }
 
-    async fn from_link(
+    async fn read_link(
         &self,
         held: &Held<'a>,
         into: &Path,

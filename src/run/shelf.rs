@@ -148,9 +148,9 @@ impl<'a> Shelf<'a> {
         scene: &Scene<'_>,
     ) -> std::result::Result<OnShelf<'a>, PlaceReport> {
         let mut report = PlaceReport::of(&self.place.name);
-        let failed = |report: PlaceReport, why| Err(report.with(PlaceOutcome::Failed(why)));
+        let failed = |report: PlaceReport, why| report.with(PlaceOutcome::Failed(why));
         if let Some(trouble) = &self.trouble {
-            return failed(report, trouble.clone());
+            return Err(failed(report, trouble.clone()));
         }
         let names = item.names(server_folder(self.place, scene.env));
         match holdings(self.place, item, &names, scene).await {
@@ -161,9 +161,9 @@ impl<'a> Shelf<'a> {
             Ok(None) => {
                 let why = "it does not let itself be listed, so nothing tells what an increment \
                            builds on: give the right to list";
-                failed(report, why.to_owned())
+                Err(failed(report, why.to_owned()))
             }
-            Err(error) => failed(report, chain(&error)),
+            Err(error) => Err(failed(report, chain(&error))),
         }
     }
 

@@ -56,7 +56,7 @@ fn a_chain_is_planned_made_listed_and_verified() {
     for branch in [" year ", " └ day ", " └ decade ", "   └ day "] {
         assert!(listed.out().contains(branch), "{branch:?}\n{}", listed.out());
     }
-    drop(listed.code());
+    assert_eq!(listed.code(), Some(0));
     bed.run(["verify", "--full"]).stdout("4 copies looked at, 4 whole, 0 not\n");
     bed.run(["show", &id_of(&bed, "www")]).stdout_has("builds on").stdout_has("tree ");
     bed.run(["prune", "--dry-run"]).stdout_has("of this month or the 11 before it");

@@ -88,8 +88,8 @@ fn rotation_over_days_leaves_as_many_copies_and_no_segment_of_the_others() {
         let output = swift(server, &["list", container]);
         String::from_utf8(output.stdout).unwrap().lines().count()
     };
-    // The tree is a little longer than two segments of 16 MiB: three for each copy.
-    assert_eq!(count(&format!("{container}_segments")), 6);
+    // The tree is a little longer than five segments of 8 MiB: six for each copy.
+    assert_eq!(count(&format!("{container}_segments")), 12);
     assert_eq!(count(container), 2 * 3 + 1, "artefact, index and manifest, and the marker");
 }
 
