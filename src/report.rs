@@ -43,11 +43,12 @@ pub struct JobReport {
     /// What is worth knowing.
     pub notes: Vec<String>,
     /// Its hooks, in the order in which they ran.
+    #[serde(default)]
     pub hooks: Vec<HookReport>,
 }
 
 /// The outcome of one line of a hook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookReport {
     /// Which hook: `before`, `per_target.after`.
     pub hook: String,
@@ -85,6 +86,7 @@ pub struct TargetReport {
     /// Files that are missing or may be torn.
     pub warnings: Warnings,
     /// Its hooks, in the order in which they ran.
+    #[serde(default)]
     pub hooks: Vec<HookReport>,
 }
 

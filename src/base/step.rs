@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::IntoDeserializer;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::Level;
 
@@ -87,6 +88,16 @@ impl Serialize for Rank {
     }
 }
 
+impl<'de> Deserialize<'de> for Rank {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        if let Some(step) = Step::from_word(&word) {
+            return Ok(Self::Step(step));
+        }
+        Level::deserialize(word.into_deserializer()).map(Self::Whole)
+    }
+}
+
 /// Returns the first day of the decade of a month that holds `day`: 1, 11 or 21.
 pub fn decade(day: i8) -> i8 {
     match day {
@@ -108,5 +119,15 @@ mod tests {
             assert_eq!(Step::from_word(&step.to_string()), Some(step));
         }
         assert_eq!(Step::from_word("daily"), None);
+    }
+
+    #[test]
+    fn a_rank_is_read_as_it_is_written() {
+        let steps = [Step::Day, Step::Level(3)].map(Rank::Step);
+        for rank in steps.into_iter().chain([Rank::Whole(Level::Daily)]) {
+            let json = serde_json::to_string(&rank).unwrap();
+            assert_eq!(serde_json::from_str::<Rank>(&json).unwrap(), rank, "{json}");
+        }
+        assert!(serde_json::from_str::<Rank>("\"hourly\"").is_err());
     }
 }

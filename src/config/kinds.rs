@@ -154,11 +154,7 @@ fn is_empty(node: &Node) -> bool {
 }
 
 const DROPPED: [&str; 3] = ["deferred_copying", "deferred_copying_level", "remote_mount_point"];
-const WITHOUT_EFFECT: [&str; 3] = [
-    "catalogue",
-    "general_path_to_all_tmp_dir",
-    "loop_interval",
-];
+const WITHOUT_EFFECT: [&str; 3] = ["catalogue", "general_path_to_all_tmp_dir", "loop_interval"];
 
 /// Tells whether `key` is a word of jobs, though not a field.
 pub(crate) fn is_known_of_jobs(key: &str) -> bool {

@@ -15,7 +15,7 @@ fn job(name: &str, targets: &[(&str, bool)]) -> JobReport {
         let stored = Stored {
             id: ArtefactId::new(&run, 1),
             key: Key::new("a").unwrap(),
-            level: Level::Daily,
+            level: Level::Daily.into(),
             stored_bytes: 50,
             shrunken: false,
         };

@@ -30,7 +30,7 @@ one() {
     local fresh= d=$DIR/$1
     if [ ! -d "$d/mysql" ]; then
         fresh=yes
-        mariadb-install-db --no-defaults --user=svcmaria --datadir="$d" --skip-test-db \
+        mariadb-install-db --no-defaults --user=svcmaria --datadir="$d" --tmpdir="$DIR/home" --skip-test-db \
             --auth-root-authentication-method=normal >"$DIR/install-$1.log" 2>&1 || return 1
         conf "$1" "$2"
     fi
@@ -38,9 +38,10 @@ one() {
     wait_for 60 client "$1" -e 'SELECT 1' || return 1
     [ -z "$fresh" ] || client "$1" -e "CREATE OR REPLACE USER root@'127.0.0.1' IDENTIFIED BY '$PASSWORD';
         GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
+        GRANT PROXY ON ''@'%' TO root@'127.0.0.1' WITH GRANT OPTION;
         CREATE USER svcrepl@'127.0.0.1' IDENTIFIED BY '$PASSWORD'; GRANT REPLICATION SLAVE ON *.* TO svcrepl@'127.0.0.1';
         DELETE FROM mysql.global_priv WHERE User IN ('', 'root') AND Host NOT IN ('localhost', '127.0.0.1');
-        DELETE FROM mysql.proxies_priv WHERE Host <> 'localhost'; FLUSH PRIVILEGES; RESET MASTER"
+        DELETE FROM mysql.proxies_priv WHERE Host NOT IN ('localhost', '127.0.0.1'); FLUSH PRIVILEGES; RESET MASTER"
 }
 
 conf() {
@@ -48,6 +49,8 @@ conf() {
 [mysqld]
 user = svcmaria
 datadir = $DIR/$1
+# Servers in namespaces of their own have the same process number, and would share names in /tmp.
+tmpdir = $DIR/home
 port = $(at "$2")
 bind-address = 127.0.0.1
 socket = $DIR/$1.sock

@@ -61,7 +61,7 @@ pub(crate) fn good_job(name: &str, seed: u64) -> JobReport {
         let stored = Stored {
             id: ArtefactId::new(&run, 1),
             key: Key::new("db/daily/shop.sql.zst").unwrap(),
-            level: Level::Daily,
+            level: Level::Daily.into(),
             stored_bytes: raw_bytes / 5,
             shrunken: false,
         };

@@ -91,6 +91,7 @@ pub(super) const RULES: Rules = Rules {
         "port",
         "socket",
         "user",
+        "password",
         "result-file",
         "tab",
         "protocol",

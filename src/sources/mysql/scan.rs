@@ -143,7 +143,8 @@ impl Scan {
             _ => self.keep(&[byte]),
         }
         let ends = byte == self.delimiter[self.delimiter.len() - 1];
-        if ends && (self.delimiter.len() == 1 || self.is_delimiter(first)) {
+        let ends = ends && (self.delimiter.len() == 1 || self.is_delimiter(first));
+        if ends && !self.names_delimiter() {
             self.judge()?;
             self.head.clear();
         }
@@ -155,12 +156,15 @@ impl Scan {
         self.delimiter[self.delimiter.len() - 2] == first
     }
 
+    fn names_delimiter(&self) -> bool {
+        self.head.get(..10).is_some_and(|word| word.eq_ignore_ascii_case(b"DELIMITER "))
+    }
+
     /// A line `DELIMITER x` is a word to the client.
     fn takes_delimiter(&mut self) -> bool {
-        let text = self.head.trim_ascii();
-        let word = text.get(..10).is_some_and(|word| word.eq_ignore_ascii_case(b"DELIMITER "));
+        let word = self.names_delimiter();
         if word {
-            self.delimiter = text[10..].trim_ascii().to_vec();
+            self.delimiter = self.head[10..].trim_ascii().to_vec();
             if self.delimiter.is_empty() {
                 self.delimiter = b";".to_vec();
             }

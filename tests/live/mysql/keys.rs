@@ -146,7 +146,7 @@ fn extra_keys_are_words_of_a_shell_or_a_list_and_what_would_lead_astray_is_an_er
         assert!(bed.run(["start"]).noisy().code() == Some(2));
     }
     let bed = bed("mysql", &root(server, 0), "target: extra\nextra_keys: \"--where 'a\"", "");
-    bed.run(["check"]).exit(2).stderr_has("a quote in it is not closed");
+    bed.run(["check"]).exit(2).stdout_has("a quote in it is not closed");
 }
 
 #[test]

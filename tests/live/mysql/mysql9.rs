@@ -39,7 +39,8 @@ fn everything_in(server: &Server, database: &str) -> String {
     let charset = format!(
         "SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{database}'"
     );
-    sql(server, &charset) + &answer(dump, "")
+    // A column that is made by a dump spells its character set out; it is the same.
+    (sql(server, &charset) + &answer(dump, "")).replace("CHARACTER SET utf8mb4 COLLATE", "COLLATE")
 }
 
 #[test]

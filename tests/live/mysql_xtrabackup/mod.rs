@@ -134,7 +134,7 @@ fn what_is_no_whole_copy_is_an_error() {
     file.write_all_at(&[0xA5; 3000], 5 * 16384 + 200).unwrap();
     drop(file);
     server.tell("start_a");
-    fails(&bed("mysql_xtrabackup", &connect, "throttle: 9", ""), "corrupt");
+    fails(&bed("mysql_xtrabackup", &connect, "throttle: 9", ""), "mariadb-backup failed");
     server.tell("stop_a");
     fails(&bed("mysql_xtrabackup", &connect, "throttle: 9", ""), "Can't connect");
 }
