@@ -50,7 +50,7 @@ impl Loader for Databases {
     }
 
     async fn present(&self, into: &str) -> Result<Option<Target>> {
-        let there = into != GLOBALS && self.properties(into).await?.is_some();
+        let there = self.properties(into).await?.is_some();
         // Without a part: nothing that the config leaves out is left out of it.
         Ok(there.then(|| Target {
             name: text(into.as_bytes()),
