@@ -171,32 +171,38 @@ pub fn parse(key: &Key) -> Option<Parsed> {
 /// beginning of `name`.
 fn split_folders<'a>(folders: &'a str, name: &'a str) -> Option<(&'a str, Rank, &'a str)> {
     let (above, last) = split_last(folders);
+    // A month's copy lies in a `monthly` too: the folders above it tell.
+    if let Some((above, step)) = of_calendar(above, last) {
+        return Some((above, step.into(), name));
+    }
     if let Some(level) = Level::from_folder(last) {
         return Some((above, level.into(), name));
     }
-    if last.strip_prefix(CHAIN).is_some_and(|stamp| {
-        stamp.len() == STAMP_LEN && civil::DateTime::strptime(STAMP, stamp).is_ok()
-    }) {
-        let (number, name) = name.strip_prefix('L')?.split_once('_')?;
-        let number = number.parse().ok().filter(|_| is_digits(number))?;
-        return Some((above, Step::Level(number).into(), name));
-    }
-    let (step, above) = match last {
+    let stamp = last.strip_prefix(CHAIN).filter(|stamp| stamp.len() == STAMP_LEN)?;
+    civil::DateTime::strptime(STAMP, stamp).ok()?;
+    let (number, name) = name.strip_prefix('L')?.split_once('_')?;
+    let number = number.parse().ok().filter(|_| is_digits(number))?;
+    Some((above, Step::Level(number).into(), name))
+}
+
+/// Reads the folders of the calendar's scheme from their end: `2026/month_11/daily/day_01`.
+fn of_calendar<'a>(above: &'a str, last: &str) -> Option<(&'a str, Step)> {
+    let (step, months) = match last {
         "year" => (Step::Year, above),
         "monthly" => (Step::Month, above),
         "day_01" | "day_11" | "day_21" => (Step::Day, above.strip_suffix("/daily")?),
         _ => return None,
     };
-    let above = match step {
-        Step::Year => above,
+    let years = match step {
+        Step::Year => months,
         _ => {
-            let (above, month) = split_last(above);
+            let (years, month) = split_last(months);
             month.strip_prefix("month_").filter(|month| month.len() == 2 && is_digits(month))?;
-            above
+            years
         }
     };
-    let (above, year) = split_last(above);
-    (year.len() == 4 && is_digits(year)).then_some((above, step.into(), name))
+    let (above, year) = split_last(years);
+    (year.len() == 4 && is_digits(year)).then_some((above, step))
 }
 
 fn split_last(folders: &str) -> (&str, &str) {
