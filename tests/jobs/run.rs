@@ -173,8 +173,15 @@ async fn every_single_fault_is_loud_and_the_next_run_is_clean() {
             let report = stage.on("2026-11-18").run().await;
             let said = failures(&report);
             let call = stage.store("near").calls()[number - 1].clone();
-            assert_ne!(report.verdict(), Verdict::Done, "{call:?} {fault:?} was silent");
-            assert!(!said.is_empty(), "{call:?} {fault:?} has no reason");
+            // A manifest that breaks off is read again, and then there is nothing to say.
+            let is_manifest = call.verb == "get" && call.subject.ends_with(".manifest.json");
+            let is_read_again = is_manifest && matches!(fault, Fault::After(..));
+            assert_eq!(
+                report.verdict() == Verdict::Done,
+                is_read_again,
+                "{call:?} {fault:?}: {said}"
+            );
+            assert_eq!(said.is_empty(), is_read_again, "{call:?} {fault:?}: {said}");
             assert!(stage.days("near").await.len() >= 2, "{call:?} {fault:?} cost a good copy");
             stage.store("near").reset();
             let next = stage.on("2026-11-19").run().await;
