@@ -149,7 +149,7 @@ fn a_folder_that_becomes_unreadable_loses_nothing() {
     let run = |bed: &Bed| bed.finish(powerless(bed, ["start", "-q"])).noisy().code();
     bed.now("2026-11-01T03:00:00+00:00[UTC]");
     assert_eq!(run(&bed), Some(0));
-    fs::set_permissions(bed.path("www/gone"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(bed.path("www/gone"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::write(bed.path("www/top"), "changed").unwrap();
     bed.now("2026-11-02T03:00:00+00:00[UTC]");
     assert_eq!(run(&bed), Some(3), "a partial copy");

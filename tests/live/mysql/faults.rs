@@ -58,7 +58,7 @@ fn what_the_server_refuses_is_an_error_in_its_own_words() {
     ] {
         fails(&bed("mysql", &connect, &format!("target: {target}"), ""), words);
     }
-    let without = format!("target: ref_1\nextra_keys: --skip-triggers");
+    let without = "target: ref_1\nextra_keys: --skip-triggers".to_owned();
     bed("mysql", &as_user("ref_trig", "pw"), &without, "").run(["start"]);
 }
 
