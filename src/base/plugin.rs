@@ -82,15 +82,6 @@ impl Plugin {
         self
     }
 
-    /// Names a kind that is known, but not built in this version.
-    pub const fn later(
-        name: &'static str,
-        aliases: &'static [&'static str],
-        group: Option<Group>,
-    ) -> Self {
-        Self { group, ..Self::new(name, aliases, None) }
-    }
-
     const fn new(
         name: &'static str,
         aliases: &'static [&'static str],

@@ -117,6 +117,7 @@ async fn listen((mut int, mut term): (Signal, Signal), cancel: Cancel) {
             _ = term.recv() => {}
         }
         if again {
+            crate::sources::tool::kill_all();
             std::process::exit(i32::from(INTERRUPTED));
         }
         tracing::warn!(

@@ -1,5 +1,5 @@
-//! The words of the config language that are not fields: kinds of jobs and storages, and keys
-//! that are known but not built, or of former versions.
+//! The words of the config language that are not fields: kinds of jobs, storages and notifiers,
+//! and keys that are known but not built, or of former versions.
 
 use crate::base::Plugin;
 use crate::config::node::{Entry, Node, Value};
@@ -8,9 +8,9 @@ use crate::notify::Config as NotifyConfig;
 use crate::sources::Config as SourceConfig;
 use crate::storages::Config as StorageConfig;
 
-/// Returns the kinds of jobs: those that are built first.
+/// Returns the kinds of jobs.
 pub fn types() -> Vec<&'static Plugin> {
-    SourceConfig::KINDS.iter().chain(LATER_TYPES).collect()
+    SourceConfig::KINDS.iter().collect()
 }
 
 /// Returns the kinds of storages.
@@ -22,9 +22,6 @@ pub fn storages() -> Vec<&'static Plugin> {
 pub fn notifiers() -> Vec<&'static Plugin> {
     NotifyConfig::KINDS.iter().collect()
 }
-
-/// Kinds of jobs that are known but not built: a new one leaves this list.
-const LATER_TYPES: &[Plugin] = &[];
 
 /// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
 ///

@@ -8,6 +8,7 @@ use crate::base::chain;
 use crate::catalogue::{Stored, Survey, server_folder, survey};
 use crate::plan::{Entry, Group, Job, Place, Plan};
 use crate::run::Selection;
+use crate::sources::Config as SourceConfig;
 use crate::storages;
 
 /// What one folder of one storage holds.
@@ -151,11 +152,8 @@ impl<'a> Holdings<'a> {
 
 /// The group of a copy that no job of the config owns any more.
 fn group_of(held: &Held<'_>) -> Option<Group> {
-    match held.stored.manifest.kind.as_str() {
-        "desc_files" | "inc_files" => Some(Group::Files),
-        "external" | "command" => Some(Group::External),
-        _ => Some(Group::Databases),
-    }
+    let kind = held.stored.manifest.kind.as_str();
+    SourceConfig::KINDS.iter().find(|known| known.is_called(kind))?.group
 }
 
 impl<'a> Holding<'a> {

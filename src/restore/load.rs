@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::{BoxError, chain, component, display};
 use crate::catalogue::Manifest;
@@ -48,7 +49,7 @@ pub async fn into_server(choice: &Choice<'_>, goal: &Goal<'_>, how: &How) -> Res
     for held in &choice.held {
         match inspect(held, goal, how).await {
             Ok(()) => {
-                let rescued = rescue(goal, how).await?;
+                let rescued = rescue(held, goal, how).await?;
                 let mut restored = load(held, goal, how)
                     .await
                     .map_err(|error| not_loaded(goal.into, rescued.as_deref(), &error))?;
@@ -89,16 +90,26 @@ async fn load(held: &Held<'_>, goal: &Goal<'_>, how: &How) -> Result<Restored, E
     let mut checked = Checked::open(held);
     let raw = stream::stoppable(checked.take(), &how.cancel);
     let raw = stream::watched(raw, progress(held, how));
-    goal.loader.load(&stored(held), goal.into, raw).await.map_err(other)?;
+    let stored = stored(held);
+    let mut work = goal.loader.load(&stored, goal.into, raw);
+    let loaded = tokio::select! {
+        loaded = &mut work => loaded,
+        // Its input has broken; a tool that does not hear of that is ended with the work.
+        () = how.cancel.cancelled() => match tokio::time::timeout(GRACE, &mut work).await {
+            Ok(loaded) => loaded,
+            Err(_) => return Err(Error::Cancelled),
+        },
+    };
+    loaded.map_err(other)?;
     checked.compare(&held.stored.manifest).await?;
     let (bytes, place) = (held.stored.manifest.raw_bytes, held.place.name.clone());
     Ok(Restored { files: 1, bytes, place, ..Restored::default() })
 }
 
 /// Dumps what is there now to a file, compressed.
-async fn rescue(goal: &Goal<'_>, how: &How) -> Result<Option<PathBuf>, Error> {
+async fn rescue(held: &Held<'_>, goal: &Goal<'_>, how: &How) -> Result<Option<PathBuf>, Error> {
     let Some(folder) = goal.rescue else { return Ok(None) };
-    let Some(target) = goal.loader.present(goal.into).await.map_err(other)? else {
+    let Some(target) = goal.loader.present(&stored(held), goal.into).await.map_err(other)? else {
         return Ok(None);
     };
     let wrong = |error: BoxError| {
@@ -149,8 +160,10 @@ pub async fn prepared(
     dir: &Path,
     how: &How,
 ) -> Result<(Restored, Vec<String>), Error> {
+    // What was there before is not ours to remove: then there is no second try.
+    let was_empty = fs::read_dir(dir).map_err(other)?.next().is_none();
     let mut tries = Vec::new();
-    for held in &choice.held {
+    for (number, held) in choice.held.iter().enumerate() {
         match unpack(held, preparer, dir, how).await {
             Ok(mut restored) => {
                 let steps = preparer.prepare(dir, &[]).await.map_err(other)?;
@@ -160,6 +173,9 @@ pub async fn prepared(
             Err(_) if how.cancel.is_cancelled() => return Err(Error::Cancelled),
             Err(error) => {
                 tries.push(format!("'{}': {}", held.place.name, chain(&error)));
+                if !was_empty || number + 1 == choice.held.len() {
+                    break;
+                }
                 // The next try must not be mixed with what this one left.
                 empty(dir).map_err(other)?;
             }
@@ -199,8 +215,9 @@ pub fn source_of<'a>(choice: &Choice<'a>) -> Option<&'a JobSource> {
     let job = choice.held.iter().find_map(|held| held.job)?;
     let named = |source: &&JobSource| source.name == choice.manifest.source;
     match job.sources.as_slice() {
-        [only] => Some(only),
-        several => several.iter().find(named),
+        [only] if choice.manifest.source.is_none() => Some(only),
+        // One that is left of several may be another server.
+        sources => sources.iter().find(named),
     }
 }
 
@@ -223,6 +240,9 @@ fn ext(manifest: &Manifest) -> String {
     let rest = name.rsplit_once(&stamp).map_or("", |(_, rest)| rest);
     rest.split_once('.').map_or("", |(_, ext)| ext).to_owned()
 }
+
+/// How long a load may clean up after itself when somebody asked to stop.
+const GRACE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

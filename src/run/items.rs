@@ -43,7 +43,12 @@ pub(crate) async fn of<'a>(job: &'a Job, env: &Env, report: &mut JobReport) -> V
         if env.cancel.is_cancelled() {
             break;
         }
-        match source.source.targets().await {
+        let asked = tokio::select! {
+            biased;
+            () = env.cancel.cancelled() => break,
+            asked = source.source.targets() => asked,
+        };
+        match asked {
             Ok(found) => {
                 report.errors.extend(found.failed.iter().map(|error| chain(error)));
                 report.notes.extend(found.notes);

@@ -42,8 +42,9 @@ pub trait Loader: Send + Sync {
     ///
     /// Errors: the reason; nothing was changed.
     async fn inspect(&self, stored: &Stored, into: &str, dump: ByteStream) -> Result<()>;
-    /// Returns what is there under that name now, to be dumped before it is replaced.
-    async fn present(&self, into: &str) -> Result<Option<Target>>;
+    /// Returns what is there under that name now, to be dumped before `stored` replaces it. A
+    /// dump of it leaves nothing out, whatever the config says.
+    async fn present(&self, stored: &Stored, into: &str) -> Result<Option<Target>>;
     /// Loads the dump as `into`, which is made where it is missing and replaced where it is there.
     ///
     /// Errors: with the tool's own last words; what is there then must not be trusted.

@@ -201,7 +201,7 @@ impl Loader for Commands {
     }
 
     /// A name that the job backs up is there; of another one nothing can be known.
-    async fn present(&self, into: &str) -> Result<Option<Target>> {
+    async fn present(&self, _stored: &Stored, into: &str) -> Result<Option<Target>> {
         let wanted = self.target(into.as_bytes());
         let targets = self.targets().await?.targets;
         Ok(targets.into_iter().find(|target| *target == wanted))

@@ -74,6 +74,8 @@ struct Mongodb {
     address: String,
     tmp_dir: PathBuf,
     dump: Option<Call>,
+    /// What the config adds to a dump.
+    extra: Vec<String>,
     restore: Option<Call>,
 }
 
@@ -114,16 +116,16 @@ impl Section for Config {
     fn connect(&self, setting: &Setting<'_>) -> Result<Box<dyn Source>> {
         let address = self.connect.address();
         let extra = self.extra_keys.split().unwrap_or_default();
-        let call = |tool: Tool, extra: &[String]| {
+        let call = |tool: Tool| {
             let program = tool.find()?;
-            let call = Call::new(&program, &address, setting).args(self.connect.args());
-            Some(call.args(extra))
+            Some(Call::new(&program, &address, setting).args(self.connect.args()))
         };
         Ok(Box::new(Mongodb {
             config: self.clone(),
             tmp_dir: setting.tmp_dir.to_owned(),
-            dump: call(MONGODUMP, &extra),
-            restore: call(MONGORESTORE, &[]),
+            dump: call(MONGODUMP),
+            extra,
+            restore: call(MONGORESTORE),
             address,
         }))
     }
@@ -137,18 +139,30 @@ impl Source for Mongodb {
 
     async fn open(&self, target: &Target) -> Result<Payload> {
         let mut call = self.dumping(&target.name)?;
+        let mut archive = Archive::new();
+        // What a restore is about to replace is dumped whole, whatever the config leaves out.
+        if !target.base.is_empty() {
+            call = call.args(&self.extra);
+        }
         match target.part.as_slice() {
             [] => {}
+            [database] if target.base.is_empty() => {
+                let name = name_of(database);
+                call = call.arg(format!("--db={name}"));
+                archive = archive.of(&name, None);
+            }
             [database] => {
                 let name = name_of(database);
                 call = call.arg(format!("--db={name}"));
                 let left_out = self.left_out(&name).await?;
                 call = call.args(left_out.iter().map(|one| format!("--excludeCollection={one}")));
+                archive = archive.of(&name, None);
             }
             [database, collection, ..] => {
                 let (database, collection) = (name_of(database), name_of(collection));
                 call =
                     call.args([format!("--db={database}"), format!("--collection={collection}")]);
+                archive = archive.of(&database, Some(&collection));
             }
         }
         let (call, private) = self.with_password(call, &target.name)?;
@@ -156,7 +170,7 @@ impl Source for Mongodb {
             drop(private);
             Ok(DumpFacts::default())
         })?;
-        Ok(Payload::Dump(checked(&target.name, dump, Archive::new())))
+        Ok(Payload::Dump(checked(&target.name, dump, archive)))
     }
 
     async fn close(&self) -> Result<()> {

@@ -129,13 +129,25 @@ impl Mysql {
 
     /// Names what is asked for and there; the rest has failed.
     fn choose(&self, there: &[String], found: &mut Found) {
+        let mut failed = Vec::new();
+        // It would be taken for the accounts.
+        if there.iter().any(|name| name == GRANTS) && !self.leaves_out(GRANTS) {
+            failed.push(Error {
+                kind: Kind::Other,
+                subject: GRANTS.to_owned(),
+                problem: "a database has the name that users and grants have here, and is not \
+                          backed up: rename it, or name it in `excludes`"
+                    .into(),
+                source: None,
+            });
+        }
+        let there: Vec<_> = there.iter().filter(|name| *name != GRANTS).cloned().collect();
         let mut add = |name: &str| {
             let target = Target::named(name, "sql");
             if !found.targets.contains(&target) {
                 found.targets.push(target);
             }
         };
-        let mut failed = Vec::new();
         for wanted in &self.config.target {
             if wanted == ALL {
                 let all = there.iter().filter(|name| !is_shown_only(name));
@@ -183,9 +195,12 @@ impl Source for Mysql {
             source: Some(error.into()),
         })?;
         dump::may_read(&self.client, server, &database).await?;
-        rights::complete(&self.client, server, &database, &self.extra).await?;
-        let without = self.tables_without(&database);
-        let order = Order { database: &database, without, extra: &self.extra };
+        // What a restore is about to replace is dumped whole, whatever the config leaves out.
+        let (everything, is_replaced) = (ExtraKeys::default(), target.part.is_empty());
+        let extra = if is_replaced { &everything } else { &self.extra };
+        rights::complete(&self.client, server, &database, extra).await?;
+        let without = if is_replaced { Vec::new() } else { self.tables_without(&database) };
+        let order = Order { database: &database, without, extra };
         dump::start(&self.client, server, &order).await.map(Payload::Dump)
     }
 

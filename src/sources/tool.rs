@@ -23,6 +23,7 @@ use crate::sources::{Error, Kind};
 pub use call::{Call, Last, ends_with_mark};
 pub use options::{Given, Opt, read_options};
 pub use private::PrivateFolder;
+pub use running::kill_all;
 pub use shell::{Strict, shell};
 pub use words::Words;
 

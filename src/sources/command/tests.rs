@@ -124,6 +124,6 @@ async fn restore_command_gets_the_bytes_and_the_name_that_they_go_to() {
     let stored = Stored { target: "a".into(), ext: "x".into(), raw_bytes: 5, server_version: None };
     loader.load(&stored, "b", ByteStream::from_bytes("bytes")).await.unwrap();
     assert_eq!(std::fs::read_to_string(folder.path().join("a-b")).unwrap(), "bytes");
-    assert_eq!(loader.present("nowhere").await.unwrap(), None);
-    assert_eq!(loader.present("stuff").await.unwrap().unwrap().name, "stuff");
+    assert_eq!(loader.present(&stored, "nowhere").await.unwrap(), None);
+    assert_eq!(loader.present(&stored, "stuff").await.unwrap().unwrap().name, "stuff");
 }

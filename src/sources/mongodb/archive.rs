@@ -24,6 +24,8 @@ pub(super) struct Archive {
     skip: usize,
     head: Option<Head>,
     collections: BTreeMap<Namespace, Collection>,
+    /// The database, and the collection, that it must hold.
+    asked: Option<(String, Option<String>)>,
     bytes: u64,
 }
 
@@ -86,8 +88,15 @@ impl Archive {
             skip: 0,
             head: None,
             collections: BTreeMap::new(),
+            asked: None,
             bytes: 0,
         }
+    }
+
+    /// Says of which database, and which collection of it, it must hold something.
+    pub(super) fn of(mut self, database: &str, collection: Option<&str>) -> Self {
+        self.asked = Some((database.to_owned(), collection.map(str::to_owned)));
+        self
     }
 
     /// The collections that it will hold, by database: known once its beginning has passed.
@@ -234,6 +243,17 @@ impl Archive {
             return Err(format!(
                 "the dump is cut: it ends after {bytes} bytes without its terminator"
             ));
+        }
+        if let Some((database, collection)) = &self.asked {
+            let is_asked = |(db, name): &Namespace| {
+                db == database && collection.as_ref().is_none_or(|asked| asked == name)
+            };
+            if !self.collections.keys().any(is_asked) {
+                let what = collection
+                    .as_ref()
+                    .map_or(database.clone(), |collection| format!("{database}.{collection}"));
+                return Err(format!("the dump holds nothing of {what}: was it removed meanwhile?"));
+            }
         }
         let open = self.collections.iter().find(|(_, one)| one.has_data && !one.is_over);
         match open {

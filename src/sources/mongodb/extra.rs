@@ -16,6 +16,9 @@ pub(super) fn problems(words: &Words) -> Vec<Wrong> {
 }
 
 fn refused(word: &str) -> Option<String> {
+    if word.starts_with("mongodb://") || word.starts_with("mongodb+srv://") {
+        return Some("`extra_keys` must not hold an address: say `connect`".to_owned());
+    }
     let name = word.split('=').next().unwrap_or_default();
     let is_short = word.starts_with('-') && !word.starts_with("--");
     let (option, instead) = REFUSED.iter().find_map(|(long, short, instead)| {

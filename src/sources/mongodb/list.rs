@@ -78,7 +78,10 @@ impl Mongodb {
         tracing::info!(
             "{subject}: asking mongodump what there is; it is stopped once it has said so"
         );
-        let call = self.dumping(subject)?.args(database.map(|name| format!("--db={name}")));
+        let call = self
+            .dumping(subject)?
+            .args(&self.extra)
+            .args(database.map(|name| format!("--db={name}")));
         let (call, private) = self.with_password(call, subject)?;
         let mut dump = call.dump(|_| Ok(DumpFacts::default()))?;
         let mut archive = Archive::new();

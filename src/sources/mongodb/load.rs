@@ -33,10 +33,11 @@ impl Loader for Mongodb {
         ))
     }
 
-    async fn present(&self, into: &str) -> Result<Option<Target>> {
+    async fn present(&self, _stored: &Stored, into: &str) -> Result<Option<Target>> {
         possible(into)?;
         let there = self.collections(into).await?;
-        Ok((!there.is_empty()).then(|| Target::named(into, EXT)))
+        // Without a base: nothing that the config leaves out is left out of it.
+        Ok((!there.is_empty()).then(|| Target { base: Vec::new(), ..Target::named(into, EXT) }))
     }
 
     async fn load(&self, stored: &Stored, into: &str, dump: ByteStream) -> Result<()> {

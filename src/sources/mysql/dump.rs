@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+
 use crate::sources::mysql::client::{Client, Login, Program, Server, literal, name, unhex_text};
 use crate::sources::mysql::connect::Flavour;
 use crate::sources::mysql::options::{ExtraKeys, Rules};
 use crate::sources::tool::{Call, Last, Tool, ends_with_mark};
 use crate::sources::{Error, Kind, Result};
-use crate::stream::{Dump, DumpFacts};
+use crate::stream::{ByteStream, Dump, DumpFacts};
 
 /// The dump tools of both families.
 pub(super) const DUMP: Tool =
@@ -119,15 +122,27 @@ pub(super) async fn start(client: &Client, server: &Server, order: &Order<'_>) -
     let login = client.login(tool.flavour)?;
     let call = call(client, server, &tool, &login, order);
     let (has_mark, facts) = (has_mark(order.extra), facts(server, &tool));
-    let mut dump = call.dump(move |last| {
+    let dump = call.dump(move |last| {
         // The option file lasts until here.
         let _login = login;
         let checked = judge(last, has_mark)?;
         Ok(DumpFacts { checked: Some(checked.to_owned()), ..facts })
     })?;
     // The tools leave it out of a dump of one database; the name is that of where it is loaded.
-    dump.bytes.unread(charset.into());
-    Ok(dump)
+    Ok(Dump { bytes: headed(charset, dump.bytes), ..dump })
+}
+
+/// Puts `head` in front of the first chunk: nothing flows before the tool has given something.
+fn headed(head: String, bytes: ByteStream) -> ByteStream {
+    let state = (bytes, Some(head));
+    ByteStream::from_stream(try_unfold(state, |(mut bytes, head)| async move {
+        let Some(chunk) = bytes.next().await? else { return Ok(None) };
+        let chunk = match head {
+            Some(head) => Bytes::from([head.as_bytes(), &chunk].concat()),
+            None => chunk,
+        };
+        Ok(Some((chunk, (bytes, None))))
+    }))
 }
 
 /// Returns the statement that gives a database the character set of this one.

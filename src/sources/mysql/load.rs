@@ -32,22 +32,31 @@ impl Loader for Mysql {
         scan.finish().map_err(|error| refuse(error.to_string()))
     }
 
-    async fn present(&self, into: &str) -> Result<Option<Target>> {
+    async fn present(&self, _stored: &Stored, into: &str) -> Result<Option<Target>> {
         if into == GRANTS {
             return Ok(Some(Target::named(GRANTS, "sql")));
         }
         let server = self.server().await?;
         let is_there = !self.charset_of(server, into).await?.is_empty();
-        Ok(is_there.then(|| Target::named(into, "sql")))
+        // Without a part: nothing that the config leaves out is left out of it.
+        Ok(is_there.then(|| Target { part: Vec::new(), ..Target::named(into, "sql") }))
     }
 
-    async fn load(&self, stored: &Stored, into: &str, dump: ByteStream) -> Result<()> {
+    async fn load(&self, stored: &Stored, into: &str, mut dump: ByteStream) -> Result<()> {
         fitting(stored, into)?;
         let server = self.server().await?;
         let (call, _login) = self.client.reader(server)?;
         if stored.target == GRANTS {
             return call.feed(dump).await;
         }
+        // Nothing is dropped before the first of what replaces it is here.
+        let first = dump.next().await.map_err(|error| Error {
+            kind: Kind::Untouched,
+            subject: into.to_owned(),
+            problem: "its dump could not be read".into(),
+            source: Some(error.into()),
+        })?;
+        first.into_iter().for_each(|chunk| dump.unread(chunk));
         self.make(server, into).await?;
         call.args(["--", into]).feed(dump).await?;
         self.note_definers(server, into).await;

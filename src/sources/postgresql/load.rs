@@ -49,7 +49,10 @@ impl Loader for Databases {
         }
     }
 
-    async fn present(&self, into: &str) -> Result<Option<Target>> {
+    async fn present(&self, stored: &Stored, into: &str) -> Result<Option<Target>> {
+        if stored.ext == GLOBALS_EXT {
+            return Ok(Some(Target::named(GLOBALS, GLOBALS_EXT)));
+        }
         let there = self.properties(into).await?.is_some();
         // Without a part: nothing that the config leaves out is left out of it.
         Ok(there.then(|| Target {

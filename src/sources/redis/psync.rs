@@ -88,6 +88,8 @@ impl Talk<'_> {
         match reply.strip_prefix('-') {
             None => Ok(()),
             Some(why) => {
+                // Some servers quote the whole command that they do not know.
+                let why = why.replace(password.reveal(), "***");
                 Err(self.broken(Kind::Denied, format!("does not take the password: {why}")))
             }
         }

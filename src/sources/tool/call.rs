@@ -308,7 +308,18 @@ fn quoted(stderr: &[String]) -> String {
     let last = &stderr[stderr.len().saturating_sub(QUOTED_LINES)..];
     match last {
         [] => ", without a word".to_owned(),
-        lines => format!(": {}", lines.join("; ")),
+        lines => {
+            let lines: Vec<_> = lines.iter().map(|line| shortened(line)).collect();
+            format!(": {}", lines.join("; "))
+        }
+    }
+}
+
+/// A tool may dump a damaged page, and with it content, in one line.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(LONGEST_QUOTED) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }
 
@@ -318,4 +329,5 @@ const CHUNK: usize = 256 * KIB;
 const SMALLEST_READ: usize = 16 * KIB;
 const TAIL: usize = 4 * KIB;
 const QUOTED_LINES: usize = 5;
+const LONGEST_QUOTED: usize = 300;
 const MOST_OUTPUT: usize = 64 * MIB;

@@ -1,6 +1,8 @@
 //! What the options of a user say, read as `getopt_long` reads them, and which of them a program
 //! must not get: whole names, their abbreviations and bundled letters alike.
 
+use crate::base::PENDING;
+
 /// An option that a program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opt {
@@ -62,7 +64,7 @@ pub fn read_options(words: &[String], known: &[Opt]) -> Result<Vec<Given>, Vec<S
             given.push(read_long(word, long, known, &mut words));
         } else if word.len() > 1 && word.starts_with('-') && word != "--" {
             read_letters(word, known, &mut words, &mut given);
-        } else {
+        } else if word != PENDING {
             wrong.push(format!("`{word}` is no option: write values as --option=value"));
         }
     }

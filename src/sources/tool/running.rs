@@ -1,7 +1,9 @@
 //! A program while it runs: the head of a process group that ends with this value.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::num::NonZero;
 use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -21,6 +23,7 @@ impl Running {
     /// line, with `name` in front.
     pub(super) fn new(mut child: Child, name: &str) -> Self {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        groups().extend(group.map(Pid::as_raw_nonzero));
         let stderr = child.stderr.take();
         let stderr = stderr.map(|pipe| tokio::spawn(listen(pipe, name.to_owned())));
         Self { child, group, stderr }
@@ -29,6 +32,7 @@ impl Running {
     /// Waits for its end and gives its last words, the last of them last.
     pub(super) async fn wait(&mut self) -> std::io::Result<(ExitStatus, Vec<String>)> {
         let status = self.child.wait().await?;
+        self.forget();
         Ok((status, self.last_words().await))
     }
 
@@ -51,6 +55,13 @@ impl Running {
             self.kill();
             self.child.wait().await.ok();
         }
+        self.forget();
+    }
+
+    fn forget(&self) {
+        if let Some(group) = self.group {
+            groups().remove(&group.as_raw_nonzero());
+        }
     }
 
     /// Ends the whole group by force; what it was reading must not look complete to it.
@@ -72,7 +83,24 @@ impl Drop for Running {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.kill();
         }
+        self.forget();
     }
+}
+
+/// Ends by force everything that is called now: for a process that is about to exit without
+/// dropping anything, so that no tool takes the end of its input for the end of the data.
+pub fn kill_all() {
+    for group in std::mem::take(&mut *groups()) {
+        if let Some(group) = Pid::from_raw(group.get()) {
+            kill_process_group(group, Signal::KILL).ok();
+        }
+    }
+}
+
+/// The groups whose heads were not waited for.
+fn groups() -> MutexGuard<'static, BTreeSet<NonZero<i32>>> {
+    static GROUPS: Mutex<BTreeSet<NonZero<i32>>> = Mutex::new(BTreeSet::new());
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes each line to the log and keeps the last ones.
