@@ -1,7 +1,7 @@
 //! Telling people and machines how a run went: one trait, one file a kind, and the list of kinds.
 //!
 //! A notifier does one thing: it gives news to the other side. Who hears what, retries, timeouts
-//! and what is kept for later lie in [`post`]. A new kind is its file with its `Config`, and four
+//! and what is kept for later lie in `post`. A new kind is its file with its `Config`, and four
 //! lines here: `mod`, variant, row and arm.
 
 mod channel;

@@ -1,7 +1,7 @@
 //! Programs that sources call: found on PATH, started with no secret in their arguments, listened
 //! to until their end, and never left behind.
 //!
-//! What a program prints becomes a [`Dump`] whose end comes only after exit code 0 and the judgement
+//! What a program prints becomes a `Dump` whose end comes only after exit code 0 and the judgement
 //! of the source. A program leads a process group of its own, so that all that it started ends
 //! with it, whichever way the run goes.
 

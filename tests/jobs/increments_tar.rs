@@ -263,7 +263,7 @@ fn entries(done: &Done) -> Vec<Entry> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { max_shrink_iters: 4000, ..ProptestConfig::with_cases(48) })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 300, ..ProptestConfig::with_cases(48) })]
 
     #[test]
     fn every_state_of_a_changing_tree_comes_back(
