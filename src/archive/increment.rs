@@ -3,7 +3,8 @@
 //!
 //! A folder that changed comes before what it holds, with the list of its names: `tar -x -G`
 //! removes what is not listed. A folder that did not change and in which a file was stored comes
-//! once more behind what it holds, so that its time is right again; its line stays the old one.
+//! once more, so that its time is right again: behind what it holds, or before the first symbolic
+//! link in it that is stored. Its line stays the old one.
 
 use std::time::SystemTime;
 
@@ -137,7 +138,7 @@ impl Packer {
                     && !folder.is_written
                     && !folder.is_short
                 {
-                    self.folder_again(walk, &meta);
+                    self.folder_again(walk, walk.path(), &meta);
                 }
                 Ok(())
             }
@@ -250,6 +251,7 @@ impl Packer {
                 Named::First(old) => self.first_name(walk, meta, old),
                 Named::Other(path, offset) => {
                     self.of_chain().touch();
+                    self.folder_before(walk, &meta);
                     self.link(walk, &meta, path, offset)
                 }
                 Named::Kept => Ok(()),
@@ -325,7 +327,10 @@ impl Packer {
         self.replaced = 0;
         match meta.kind {
             Kind::File => self.file(walk, meta)?,
-            _ => self.plain(walk, &meta)?,
+            _ => {
+                self.folder_before(walk, &meta);
+                self.plain(walk, &meta)?;
+            }
         }
         let is_stored = self.members() > members;
         if is_stored {
@@ -341,6 +346,25 @@ impl Packer {
             }
             None => Ok(()),
         }
+    }
+
+    /// Writes the folder that holds a symbolic link before that, unless it was written already.
+    ///
+    /// Tar makes links that may lead elsewhere at its very end, and sets the times of their folders
+    /// after that: of those that it knew before the link.
+    fn folder_before(&mut self, walk: &Walk, meta: &Meta) {
+        if meta.kind != Kind::Symlink {
+            return;
+        }
+        let (Some(folder), Some(above)) = (self.of_chain().folders.last_mut(), walk.above()) else {
+            return;
+        };
+        if folder.is_written || folder.is_short {
+            return;
+        }
+        folder.is_written = true;
+        let end = walk.path().iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        self.folder_again(walk, &walk.path()[..end], above);
     }
 
     /// Finds out whether a thing was met under another name, and whether that is as it was.

@@ -320,15 +320,15 @@ impl Packer {
         self.records.digest()
     }
 
-    /// Writes the header of a folder that is left, once more: its time is that of before, and so
-    /// its line stays.
-    pub(crate) fn folder_again(&mut self, walk: &Walk, meta: &Meta) {
+    /// Writes the header of the folder at `path` that the walk is in or leaves, although it has not
+    /// changed: its line stays.
+    pub(crate) fn folder_again(&mut self, walk: &Walk, path: &[u8], meta: &Meta) {
         let Some((folder, names)) = walk.left() else { return };
         let list = names.dump_directory(folder);
-        self.read_attributes(walk.path(), Bearer::Open(folder), meta);
+        self.read_attributes(path, Bearer::Open(folder), meta);
         self.records.add(DUMP_DIRECTORY, &list);
         self.files += 1;
-        self.write_header(member(walk.path(), meta.kind).as_slice(), meta, 0, None);
+        self.write_header(member(path, meta.kind).as_slice(), meta, 0, None);
     }
 
     /// Writes a header with the present records.

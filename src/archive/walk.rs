@@ -125,6 +125,11 @@ impl Walk {
         Some((frame.fd.as_ref()?, &frame.listing))
     }
 
+    /// Returns the state of the folder that holds the present thing; nothing above the root.
+    pub(crate) fn above(&self) -> Option<&Meta> {
+        self.frames.last()?.meta.as_ref()
+    }
+
     /// Returns the names in the present thing when it is an open folder of which all are known.
     pub(crate) fn names(&self) -> Option<&Listing> {
         let opened = self.entering.as_ref().filter(|opened| opened.trouble.is_none());

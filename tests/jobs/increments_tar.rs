@@ -305,4 +305,27 @@ proptest! {
     }
 }
 
+#[test]
+fn a_link_that_leads_up_and_changes_alone_costs_its_folder_no_time() {
+    let bed = Bed::new();
+    let (root, by_tar) = (bed.path("in/tree"), bed.path("by-tar"));
+    fs::create_dir_all(root.join("ab")).unwrap();
+    symlink("../elsewhere", root.join("ab/up")).unwrap();
+    fs::hard_link(root.join("ab/up"), root.join("ab/up-too")).unwrap();
+    let mut chain = Chain(Vec::new());
+    for turn in 0..3 {
+        std::thread::sleep(TICK);
+        if turn > 0 {
+            let time = Timespec { tv_sec: 1_000_000 * turn, tv_nsec: 0 };
+            let times = Timestamps { last_access: time, last_modification: time };
+            let link = root.join("ab/up");
+            rustix::fs::utimensat(CWD, &link, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+            std::thread::sleep(TICK);
+        }
+        chain.grow(&root, Duration::ZERO, false);
+        chain.apply_last(&by_tar);
+        tree::assert_same(&tree::read(&root), &tree::read(&by_tar.join("tree")));
+    }
+}
+
 const TICK: Duration = Duration::from_millis(12);
