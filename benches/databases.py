@@ -138,7 +138,7 @@ def main():
             continue
         with tempfile.TemporaryDirectory(prefix="nxs-bench-") as folder:
             os.chmod(folder, 0o755)
-            server = Server(kind.server, os.path.join(folder, "server"), block(number))
+            server = Server(kind.server, os.path.join(folder, "server"), block(number), {})
             try:
                 engine = kind(server)
                 rows = one(engine, folder, args.program, args.mib, args.rounds)

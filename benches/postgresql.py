@@ -50,7 +50,7 @@ def compare(ours, theirs):
 
 
 def bench(options, work, program):
-    server = Server("postgresql", os.path.join(work, "server"), block(3))
+    server = Server("postgresql", os.path.join(work, "server"), block(3), {})
     try:
         psql = ["psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-h", server.path("sock"), "-p", str(server.port())]
         say(f"making a database of {options.mib} MiB")
