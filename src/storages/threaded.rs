@@ -45,11 +45,17 @@ pub(super) async fn put<M: Default + Send + 'static>(
     let waiting = Waiting::default();
     let handed = Handed { begin, chunks, gate: waiting.0.clone() };
     let thread = spawn_blocking(move || work(handed));
-    let fed = match ready.await {
-        Ok(()) => feed(&mut body, feeder, beat).await,
-        Err(_) => Ok(()),
+    let feeding = async move {
+        match ready.await {
+            Ok(()) => feed(&mut body, feeder, beat).await,
+            Err(_) => Ok(()),
+        }
     };
-    drop(body);
+    tokio::pin!(feeding);
+    // Behind the feeding, so that it is dropped before that: the thread must not find its stream
+    // cut while it may still commit.
+    let waiting = waiting;
+    let fed = feeding.as_mut().await;
     let done = thread.await;
     drop(waiting);
     match (fed, done) {
