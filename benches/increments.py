@@ -175,8 +175,8 @@ class Bench:
         out = self.path("out")
         remove(out)
         conf = self.path(f"{name}.conf")
-        run([self.program, "-c", conf, "-q", "restore", name, "--strip", "--to", out])
-        same_tree(root, out)
+        run([self.program, "-c", conf, "-q", "restore", name, "--to", out])
+        same_tree(root, os.path.join(out, root.lstrip("/")))
         remove(out)
 
     def growth(self):

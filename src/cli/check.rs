@@ -26,23 +26,22 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     let errors = found.errors().count();
     if !globals.json {
         tell(globals, &found);
-    } else if !verb.connect && (errors > 0 || !verb.notify) {
-        output::json(&found);
     }
     if verb.connect {
         return reach(globals, &config, &found);
     }
-    if errors > 0 {
-        return Ok(USAGE);
-    }
     // What `start` refuses is no good config.
-    let plan = plan::resolve(&config, Fetch::Never)?;
-    setup::refuse_nothing(&plan, &Selection::All)?;
-    let missing = missing_tools(&plan);
-    if !globals.json {
-        missing.iter().for_each(output::line);
+    let plan = (errors == 0).then(|| plan::resolve(&config, Fetch::Never)).transpose()?;
+    plan.iter().try_for_each(|plan| setup::refuse_nothing(plan, &Selection::All))?;
+    let missing = plan.as_ref().map(missing_tools).unwrap_or_default();
+    let is_good = errors == 0 && missing.is_empty();
+    match globals.json {
+        // A test message tells more.
+        true if is_good && verb.notify => {}
+        true => output::json(&serde_json::json!({ "problems": found, "missing": missing })),
+        false => missing.iter().for_each(output::line),
     }
-    Ok(if missing.is_empty() { 0 } else { USAGE })
+    Ok(if is_good { 0 } else { USAGE })
 }
 
 /// Names the programs that jobs need and this machine does not have.
@@ -81,16 +80,21 @@ fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Fai
     let reached = connect::all(&plan)?;
     let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
     let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
+    let missing = missing_tools(&plan);
     if globals.json {
-        output::json(&serde_json::json!({ "problems": found, "storages": reached }));
+        let told =
+            serde_json::json!({ "problems": found, "missing": missing, "storages": reached });
+        output::json(&told);
     } else {
+        missing.iter().for_each(output::line);
         if found.errors().count() == 0 {
             // What was found only when values were fetched from elsewhere.
             broken.iter().for_each(|problem| output::line(problem.trim_end()));
         }
         connect::tell(&reached);
     }
-    Ok(if broken.is_empty() { connect::exit(&reached) } else { USAGE })
+    let is_good = broken.is_empty() && missing.is_empty();
+    Ok(if is_good { connect::exit(&reached) } else { USAGE })
 }
 
 /// Sends a test message to everybody who is told of runs.

@@ -9,7 +9,7 @@ use crate::sources::{Error, Kind, Result};
 const NEEDS: &[(&str, &str, &str)] =
     &[("triggers", "TRIGGER", "skip-triggers"), ("events", "EVENT", "skip-events")];
 
-/// Looks whether the user sees the triggers and events of `database`, unless they are not wanted.
+/// Looks whether the user sees the triggers, events and routines of `database`, unless they are not wanted.
 ///
 /// Errors: [`Kind::Denied`], which names the right and the option that does without.
 pub(super) async fn complete(
@@ -37,7 +37,30 @@ pub(super) async fn complete(
             });
         }
     }
+    if !unwanted("routines", "skip-routines") && !sees_routines(&lines, database) {
+        return Err(Error {
+            kind: Kind::Denied,
+            subject: crate::base::text(database.as_bytes()),
+            problem: "the user has no right to see its routines, which would be missing: GRANT \
+                      SELECT ON mysql.proc (MariaDB) or SHOW_ROUTINE ON *.* (MySQL) TO the user, or \
+                      `extra_keys: --skip-routines`"
+                .to_owned(),
+            source: None,
+        });
+    }
     Ok(())
+}
+
+/// Tells whether the user sees the routines of others in `database`. With one of the rights to use
+/// them it sees them and may not read them: then the tool fails and says so.
+fn sees_routines<S: AsRef<str>>(grants: &[S], database: &str) -> bool {
+    let of_system =
+        |grant: &str| grant.starts_with("GRANT SELECT") && grant.contains(" ON `mysql`.`proc` ");
+    let rights = ["SHOW CREATE ROUTINE", "EXECUTE", "CREATE ROUTINE", "ALTER ROUTINE"];
+    has(grants, "SELECT", "mysql")
+        || has(grants, "SHOW_ROUTINE", "mysql")
+        || rights.iter().any(|right| has(grants, right, database))
+        || grants.iter().any(|grant| of_system(grant.as_ref()))
 }
 
 /// Tells whether one of the grants gives `right` on the whole of `database`; a role may give
@@ -75,6 +98,28 @@ fn like(pattern: &[char], name: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn routines_are_seen_by_who_reads_the_system_or_may_use_them() {
+        let can = |grant: &str| sees_routines(&[grant], "shop");
+        for grant in [
+            "GRANT SELECT, LOCK TABLES ON *.* TO `u`@`h`",
+            "GRANT SELECT ON `mysql`.* TO `u`@`h`",
+            "GRANT SELECT ON `mysql`.`proc` TO `u`@`h`",
+            "GRANT SHOW_ROUTINE ON *.* TO `u`@`h`",
+            "GRANT SELECT, EXECUTE ON `shop`.* TO `u`@`h`",
+            "GRANT ALL PRIVILEGES ON `shop`.* TO `u`@`h`",
+        ] {
+            assert!(can(grant), "{grant}");
+        }
+        for grant in [
+            "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON `shop`.* TO `u`@`h`",
+            "GRANT EXECUTE ON `other`.* TO `u`@`h`",
+            "GRANT USAGE ON *.* TO `u`@`h`",
+        ] {
+            assert!(!can(grant), "{grant}");
+        }
+    }
 
     #[test]
     fn a_right_counts_where_it_holds_for_the_whole_database() {

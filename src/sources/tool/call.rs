@@ -29,6 +29,7 @@ pub struct Call {
     hidden: BTreeSet<String>,
     folder: Option<PathBuf>,
     silence: Option<Duration>,
+    may_leave: bool,
 }
 
 /// The end of what a program printed, for those who judge whether it is whole.
@@ -54,6 +55,7 @@ impl Call {
             hidden: setting.secret_env.clone(),
             folder: None,
             silence: setting.silence,
+            may_leave: false,
         }
     }
 
@@ -113,6 +115,14 @@ impl Call {
     #[must_use]
     pub(super) fn in_its_language(mut self) -> Self {
         self.env.clear();
+        self
+    }
+
+    /// Lets what it starts outlive it, such as a service: its own end is its end. Not for a dump,
+    /// whose last bytes may come from what it has started.
+    #[must_use]
+    pub(super) fn may_leave(mut self) -> Self {
+        self.may_leave = true;
         self
     }
 
@@ -215,7 +225,14 @@ impl Call {
             if buffer.capacity() < SMALLEST_READ {
                 buffer.reserve(CHUNK);
             }
-            let read = async { stdout.read_buf(&mut buffer).await };
+            let read = async {
+                tokio::select! {
+                    biased;
+                    read = stdout.read_buf(&mut buffer) => read,
+                    // What goes on behind its back may keep the output open.
+                    () = running.left(), if self.may_leave => Ok(0),
+                }
+            };
             let read = match self.silence {
                 None => read.await,
                 Some(silence) => match tokio::time::timeout(silence, read).await {
@@ -234,10 +251,16 @@ impl Call {
                 return Err(self.failure("was stopped: nobody reads it any more", None));
             }
         }
-        let (status, stderr) = running
-            .wait()
-            .await
-            .map_err(|error| self.failure("could not be waited for", Some(error.into())))?;
+        // One that has closed its output and does not end is silent, too.
+        let waited = match self.silence {
+            None => running.wait().await,
+            Some(silence) => match tokio::time::timeout(silence, running.wait()).await {
+                Ok(waited) => waited,
+                Err(_) => return Err(self.silent(silence, running).await),
+            },
+        };
+        let (status, stderr) =
+            waited.map_err(|error| self.failure("could not be waited for", Some(error.into())))?;
         self.good_end(status, &stderr)?;
         Ok(Last { stderr, ..last })
     }

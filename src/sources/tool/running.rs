@@ -10,12 +10,15 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 /// A child process with all that it starts.
 pub(super) struct Running {
     child: Child,
     group: Option<Pid>,
     stderr: Option<JoinHandle<VecDeque<String>>>,
+    /// When the head was seen to have ended.
+    ended: Option<Instant>,
 }
 
 impl Running {
@@ -26,7 +29,7 @@ impl Running {
         groups().extend(group.map(Pid::as_raw_nonzero));
         let stderr = child.stderr.take();
         let stderr = stderr.map(|pipe| tokio::spawn(listen(pipe, name.to_owned())));
-        Self { child, group, stderr }
+        Self { child, group, stderr, ended: None }
     }
 
     /// Waits for its end and gives its last words, the last of them last.
@@ -34,6 +37,18 @@ impl Running {
         let status = self.child.wait().await?;
         self.forget();
         Ok((status, self.last_words().await))
+    }
+
+    /// Ends some time after the program itself: what it has left running may go on.
+    pub(super) async fn left(&mut self) {
+        let ended = match self.ended {
+            Some(ended) => ended,
+            None => {
+                self.child.wait().await.ok();
+                *self.ended.insert(Instant::now())
+            }
+        };
+        sleep_until(ended + PATIENCE).await;
     }
 
     /// What it has said so far; a grandchild that keeps its stderr open is not waited for.

@@ -78,6 +78,24 @@ async fn a_program_that_gives_nothing_is_ended_with_all_that_it_started() {
 }
 
 #[tokio::test]
+async fn a_service_that_a_told_program_starts_goes_on_and_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("(sleep 9; touch {0}/alive) & echo started", folder.path().display());
+    let begun = std::time::Instant::now();
+    shell(&script).tell(Some(Duration::from_secs(60))).await.unwrap();
+    let took = begun.elapsed().as_secs();
+    tokio::time::sleep(Duration::from_secs(10 - took)).await;
+    assert!(folder.path().join("alive").exists(), "it was ended after {took} s");
+}
+
+#[tokio::test]
+async fn a_program_that_closes_its_output_and_does_not_end_is_ended() {
+    let (bytes, _) = all(shell("echo data; exec >&-; sleep 60"), &[]).await;
+    let error = chain(&bytes.unwrap_err());
+    assert!(error.contains("gave nothing for 2 s"), "{error}");
+}
+
+#[tokio::test]
 async fn a_dump_that_nobody_reads_ends_the_program() {
     let marker = tempfile::tempdir().unwrap();
     let script =

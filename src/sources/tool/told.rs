@@ -19,7 +19,7 @@ impl Call {
     pub async fn tell(self, limit: Option<Duration>) -> Result<()> {
         let (subject, name) = (self.subject.clone(), self.name());
         let failed = |problem| Error { kind: Kind::Tool, subject, problem, source: None };
-        let dump = self.silence(None).dump(|_| Ok(DumpFacts::default()))?;
+        let dump = self.silence(None).may_leave().dump(|_| Ok(DumpFacts::default()))?;
         let told = tokio::time::timeout(limit.unwrap_or(FOR_EVER), log(dump.bytes, &name));
         match told.await {
             Ok(Ok(())) => Ok(()),

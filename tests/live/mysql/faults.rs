@@ -27,7 +27,10 @@ fn what_the_server_refuses_is_an_error_in_its_own_words() {
         CREATE OR REPLACE USER ref_cols@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT ON ref_1.t TO ref_cols@'127.0.0.1';
         CREATE OR REPLACE USER ref_table@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, INSERT, TRIGGER, EVENT, LOCK TABLES, SHOW VIEW ON ref_1.t TO ref_table@'127.0.0.1';
         GRANT INSERT, TRIGGER ON ref_1.* TO ref_table@'127.0.0.1';
-        CREATE OR REPLACE USER ref_trig@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, EVENT, SHOW VIEW, LOCK TABLES ON *.* TO ref_trig@'127.0.0.1'"
+        CREATE OR REPLACE USER ref_trig@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, EVENT, SHOW VIEW, LOCK TABLES ON *.* TO ref_trig@'127.0.0.1';
+        CREATE OR REPLACE USER ref_proc@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, TRIGGER, EVENT, SHOW VIEW, LOCK TABLES ON `ref\\_1`.* TO ref_proc@'127.0.0.1';
+        CREATE OR REPLACE USER ref_run@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT, TRIGGER, EVENT, SHOW VIEW, LOCK TABLES, EXECUTE ON `ref\\_1`.* TO ref_run@'127.0.0.1';
+        CREATE PROCEDURE ref_1.one() SELECT 1"
         .replace("EVENT, LOCK TABLES, SHOW VIEW ON ref_1.t", "SHOW VIEW ON ref_1.t").as_str());
     let port = server.port(0);
     let as_user = |user: &str, password: &str| {
@@ -45,6 +48,10 @@ fn what_the_server_refuses_is_an_error_in_its_own_words() {
         (as_user("ref_cols", "pw"), "ref_1", "ref_1: the user may not read all of it"),
         (as_user("ref_table", "pw"), "ref_1", "ref_1: the user may not read all of it"),
         (as_user("ref_trig", "pw"), "ref_1", "no right to see its triggers"),
+        // Its dump would end well, without the procedure.
+        (as_user("ref_proc", "pw"), "ref_1", "no right to see its routines"),
+        // It sees that there is one and may not read it: the tool says so.
+        (as_user("ref_run", "pw"), "ref_1", "SHOW CREATE PROCEDURE"),
         (
             format!("{{db_host: 127.0.0.1, db_port: {closed}, db_user: root}}"),
             "ref_1",
