@@ -22,8 +22,8 @@ pub struct Plugin {
     pub on_job: bool,
     /// Its copies build on one another.
     pub in_chains: bool,
-    /// Describes its keys; `None` when it is known, but not built in this version.
-    pub schema: Option<MakeSchema>,
+    /// Describes its keys.
+    pub schema: MakeSchema,
     /// Its keys as commented YAML, for `generate`: blanks to fill in are `''` with a comment
     /// `# fill in, such as VALUE`.
     pub sample: &'static str,
@@ -39,7 +39,7 @@ impl Plugin {
         aliases: &'static [&'static str],
         schema: MakeSchema,
     ) -> Self {
-        Self::new(name, aliases, Some(schema))
+        Self::new(name, aliases, schema)
     }
 
     /// Describes a kind of notifier.
@@ -58,7 +58,7 @@ impl Plugin {
         group: Group,
         schema: MakeSchema,
     ) -> Self {
-        Self { group: Some(group), ..Self::new(name, aliases, Some(schema)) }
+        Self { group: Some(group), ..Self::new(name, aliases, schema) }
     }
 
     /// Says that its keys stand on the job itself, which has no `sources`.
@@ -82,18 +82,9 @@ impl Plugin {
         self
     }
 
-    const fn new(
-        name: &'static str,
-        aliases: &'static [&'static str],
-        schema: Option<MakeSchema>,
-    ) -> Self {
+    const fn new(name: &'static str, aliases: &'static [&'static str], schema: MakeSchema) -> Self {
         let (group, on_job, in_chains, sample) = (None, false, false, "");
         Self { name, aliases, group, on_job, in_chains, schema, sample }
-    }
-
-    /// Tells whether this version can do it.
-    pub fn is_built(&self) -> bool {
-        self.schema.is_some()
     }
 
     /// Tells whether `word` names it.

@@ -35,22 +35,20 @@ fn job(verb: &Generate) -> Result<String, Failure> {
     Ok(spelled(kind, &storages?))
 }
 
-/// Finds a kind that is built.
+/// Finds a kind by any of its names.
 fn find(what: &str, word: &str, kinds: &[&'static Plugin]) -> Result<&'static Plugin, Failure> {
-    let built: Vec<_> = kinds.iter().copied().filter(|kind| kind.is_built()).collect();
-    if let Some(kind) = built.iter().find(|kind| kind.is_called(word)) {
+    if let Some(kind) = kinds.iter().find(|kind| kind.is_called(word)) {
         return Ok(kind);
     }
-    let known = built.iter().flat_map(|kind| kind.words());
+    let known = kinds.iter().flat_map(|kind| kind.words());
     let near = config::nearest(word, known);
     let near = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
     let error = Failure::usage(format!("unknown {what} `{word}`{near}"));
-    Err(error.hint(format!("There are: {}.", names(&built))))
+    Err(error.hint(format!("There are: {}.", names(kinds))))
 }
 
 fn names(kinds: &[&'static Plugin]) -> String {
-    let built = kinds.iter().filter(|kind| kind.is_built());
-    built.map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+    kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
 }
 
 fn spelled(kind: &Plugin, storages: &[&'static Plugin]) -> String {

@@ -24,8 +24,6 @@ pub fn notifiers() -> Vec<&'static Plugin> {
 }
 
 /// Finds the kind that `node`'s `key` names; what is wrong with it goes to `problems`.
-///
-/// A kind that is known but not built is returned, and said.
 pub(crate) fn find(
     node: &Node,
     key: &str,
@@ -53,12 +51,6 @@ pub(crate) fn find(
         problems.push(Problem::error(&value.mark, path, message).with_hint(hint));
         return None;
     };
-    if !kind.is_built() {
-        let built = kinds.iter().filter(|kind| kind.is_built()).map(|kind| kind.name);
-        let hint = format!("built so far: {}", built.collect::<Vec<_>>().join(", "));
-        let message = format!("{key} `{word}` {NOT_BUILT}");
-        problems.push(Problem::error(&value.mark, path, message).with_hint(hint));
-    }
     Some(*kind)
 }
 

@@ -66,19 +66,18 @@ pub(crate) fn check(main: &Node, problems: &mut Problems) {
     }
 }
 
-/// Checks the kind and the keys of a named storage; whether it is built matters to its users.
+/// Checks the kind and the keys of a named storage.
 fn check_connect(storage: &Node, path: &str, problems: &mut Problems) {
     let mut found = Problems::default();
     match kinds::find(storage, "storage", &kinds::storages(), path, &mut found) {
         None => problems.extend(found),
-        Some(kind) if kind.is_built() => {
+        Some(kind) => {
             let own = de::fields_of::<StorageConfig>(kind.name);
             for entry in storage.entries().iter().filter(|entry| !is_of_storage(&entry.key, own)) {
                 let fields = own.iter().chain(de::fields::<raw::Storage>()).copied();
                 problems.push(de::unknown_key(entry, path, fields));
             }
         }
-        Some(_) => {}
     }
 }
 
@@ -107,8 +106,7 @@ fn connect(storage: &mut Node, connects: &[Node], path: &str, problems: &mut Pro
         problems.push(Problem::error(&own.mark, path, message));
     }
     let kind = kinds::find(found, "storage", &kinds::storages(), "", &mut Problems::default());
-    let own = kind.filter(|kind| kind.is_built());
-    let own = own.map(|kind| de::fields_of::<StorageConfig>(kind.name));
+    let own = kind.map(|kind| de::fields_of::<StorageConfig>(kind.name));
     put_under(storage, found, &|key| own.is_none_or(|own| is_of_storage(key, own)));
 }
 

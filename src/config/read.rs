@@ -25,11 +25,11 @@ pub struct Draft {
 /// A job as read.
 #[derive(Debug)]
 pub struct Job {
-    /// The keys of its own; `None` if they cannot be read, or the type is not built.
+    /// The keys of its own; `None` if they cannot be read.
     pub keys: Option<raw::Job>,
     /// Its sources, as far as they can be read.
     pub sources: Vec<Source>,
-    /// Its storages that are built, as far as they can be read; also those that are off.
+    /// Its storages, as far as they can be read; also those that are off.
     pub storages: Vec<Storage>,
 }
 
@@ -103,7 +103,6 @@ impl Draft {
         }
         let types = kinds::types();
         let kind = kinds::find(&self.node, "type", &types, &self.path, &mut self.problems);
-        let kind = kind.filter(|kind| kind.is_built());
         let (keys, sources) = match kind {
             None => (None, Vec::new()),
             Some(kind) if kind.on_job => self.keys_with_source(kind),
@@ -163,9 +162,9 @@ impl Draft {
         Some(Source { path, node, common: common?, config: config? })
     }
 
-    fn storages(&mut self, is_built: bool) -> Vec<Storage> {
+    fn storages(&mut self, check: bool) -> Vec<Storage> {
         let nodes = self.list("storages", "storage");
-        let read = |(path, node)| self.storage(path, node, is_built);
+        let read = |(path, node)| self.storage(path, node, check);
         nodes.into_iter().filter_map(read).collect()
     }
 
@@ -182,7 +181,7 @@ impl Draft {
             }
             problem
         }));
-        let kind = kind.filter(|kind| kind.is_built() && check)?;
+        let kind = kind.filter(|_| check)?;
         let problems = &mut self.problems;
         let own = de::fields_of::<StorageConfig>(kind.name);
         kinds::screen(&mut node, Section::Storage, own, &path, problems);

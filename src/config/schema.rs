@@ -17,7 +17,7 @@ pub fn schema() -> Value {
     let kinds = kinds::storages();
     let mut storages: Vec<Value> = Vec::new();
     for kind in &kinds {
-        let Some(own) = own_schema(kind, &mut generator) else { continue };
+        let own = own_schema(kind, &mut generator);
         let mut storage = joined(&common, &own);
         storage["properties"]["store"] = store.clone();
         choose("storage", kind, &mut storage);
@@ -28,13 +28,12 @@ pub fn schema() -> Value {
         "type": "object",
         "required": ["storage_name"],
     }));
-    storages.extend(later("storage", &kinds));
     let common = struct_schema::<raw::Source>(&mut generator);
     let job = struct_schema::<raw::Job>(&mut generator);
     let kinds = kinds::types();
     let mut jobs: Vec<Value> = Vec::new();
     for kind in &kinds {
-        let Some(own) = own_schema(kind, &mut generator) else { continue };
+        let own = own_schema(kind, &mut generator);
         jobs.push(job_of(kind, &job, &common, &own, &storages));
     }
     jobs.push(json!({
@@ -42,7 +41,6 @@ pub fn schema() -> Value {
         "type": "object",
         "required": ["template"],
     }));
-    jobs.extend(later("type", &kinds));
     let definitions: Map<String, Value> = generator.take_definitions(true);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -60,7 +58,7 @@ fn notify_schema(generator: &mut SchemaGenerator) -> Value {
     let common = struct_schema::<raw::Notify>(generator);
     let mut entries = Vec::new();
     for kind in kinds::notifiers() {
-        let Some(own) = own_schema(kind, generator) else { continue };
+        let own = own_schema(kind, generator);
         let mut entry = joined(&common, &own);
         choose("kind", kind, &mut entry);
         entries.push(entry);
@@ -70,7 +68,7 @@ fn notify_schema(generator: &mut SchemaGenerator) -> Value {
 
 /// Returns the keys of a kind that have a plain default, with it as people write it.
 pub(crate) fn defaults(kind: &Plugin) -> Vec<(String, String)> {
-    let own = own_schema(kind, &mut SchemaGenerator::default()).unwrap_or_default();
+    let own = own_schema(kind, &mut SchemaGenerator::default());
     let properties = own["properties"].as_object().into_iter().flatten();
     let word = |value: &Value| match value {
         Value::Bool(true) => Some("yes".to_owned()),
@@ -115,9 +113,9 @@ fn choose(key: &str, kind: &Plugin, schema: &mut Value) {
     }
 }
 
-/// The schema of the keys of a kind, if it is built.
-fn own_schema(kind: &Plugin, generator: &mut SchemaGenerator) -> Option<Value> {
-    kind.schema.map(|schema| schema(generator).to_value())
+/// The schema of the keys of a kind.
+fn own_schema(kind: &Plugin, generator: &mut SchemaGenerator) -> Value {
+    (kind.schema)(generator).to_value()
 }
 
 /// The schema of one struct, written out.
@@ -138,20 +136,6 @@ fn joined(one: &Value, other: &Value) -> Value {
         all["required"] = json!([]);
     }
     anything_from_elsewhere(all)
-}
-
-/// Kinds that are known but not built, if there are any: their keys are not described.
-fn later(key: &str, kinds: &[&Plugin]) -> Option<Value> {
-    let words = kinds.iter().filter(|kind| !kind.is_built()).flat_map(|kind| kind.words());
-    let words: Vec<_> = words.collect();
-    (!words.is_empty()).then(|| {
-        json!({
-            "description": "known, but not built in this version",
-            "type": "object",
-            "properties": { key: { "enum": words } },
-            "required": [key],
-        })
-    })
 }
 
 /// Lets every property also be what the loader is lenient about: a number, a boolean or a list

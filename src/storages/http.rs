@@ -88,7 +88,8 @@ pub(super) async fn excerpt(mut response: Response) -> String {
     }
     text.truncate(EXCERPT);
     let text = String::from_utf8_lossy(&text);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.chars().filter(|ch| !ch.is_control()).collect()
 }
 
 const CONNECT: Duration = Duration::from_secs(30);

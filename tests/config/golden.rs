@@ -5,7 +5,6 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use nxs_backup::base::Plugin;
 use nxs_backup::config;
 
 use super::{Bed, checkout, good_job};
@@ -276,18 +275,10 @@ const NAMED: &str = "  - job: named
 fn without_kinds(text: &str) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     for (kinds, word) in [(config::types(), "<types>"), (config::storages(), "<storages>")] {
-        let names = |wanted: &dyn Fn(&&Plugin) -> bool| {
-            let names = kinds.iter().copied().filter(wanted).map(|kind| kind.name);
-            names.collect::<Vec<_>>().join(", ")
-        };
-        let all = format!("one of: {}", names(&|_| true));
-        let built = format!("built so far: {}", names(&|kind| kind.is_built()));
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
         for line in &mut lines {
-            for list in [&all, &built] {
-                if let Some(before) = line.strip_suffix(list.as_str()) {
-                    let intro = &list[..=list.find(':').unwrap()];
-                    *line = format!("{before}{intro} {word}");
-                }
+            if let Some(before) = line.strip_suffix(&names.join(", ")) {
+                *line = format!("{before}{word}");
             }
         }
     }
