@@ -13,3 +13,7 @@ bench *args:
 # The same for the storages, against the stock client of each.
 bench-storages *args:
     benches/storages.py {{ args }}
+
+# Packages and images, built and lived with; needs cargo-deb and cargo-generate-rpm.
+packages *args:
+    tests/packages/run.sh {{ args }}

@@ -24,10 +24,10 @@ gzip -9n "$parts"/man/*
 for shell in bash zsh fish; do "$parts/nxs-backup" completions "$shell" >"$parts/completion.$shell"; done
 {
     printf 'nxs-backup (%s) unstable; urgency=medium\n\n' "$("$parts/nxs-backup" --version | cut -d' ' -f2)"
-    printf '  * See CHANGELOG.md.gz.\n\n'
-    printf ' -- The authors of nxs-backup <nxs-backup@localhost>  %s\n' "$(LC_ALL=C date -R -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}")"
+    printf '  * See changelog.gz.\n\n'
+    printf ' -- The authors of nxs-backup <nxs-backup@users.noreply.github.com>  %s\n' "$(LC_ALL=C date -R -d "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}")"
 } | gzip -9n >"$parts/changelog.Debian.gz"
-gzip -9nc CHANGELOG.md >"$parts/CHANGELOG.md.gz"
+gzip -9nc CHANGELOG.md >"$parts/changelog.gz"
 
 for kind in "${kinds[@]}"; do
     case $kind in

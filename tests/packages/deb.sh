@@ -2,9 +2,9 @@
 # The Debian package: without errors for lintian; installed, used, upgraded over a changed config,
 # removed and purged in a bare Debian. Argument: the package.
 set -euo pipefail
+deb=$(realpath "$1")
 cd "$(dirname "$0")"
 . ./lib.sh
-deb=$(realpath "$1")
 
 lintian --allow-root --fail-on error --tag-display-limit 0 "$deb" || fail "lintian has errors"
 

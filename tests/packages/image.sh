@@ -3,9 +3,9 @@
 # the program that is given; run as root and as any user. Argument: the program. FULL=1 builds the
 # large one too.
 set -euo pipefail
+program=$(realpath "$1")
 cd "$(dirname "$0")"
 . ./lib.sh
-program=$(realpath "$1")
 
 work=$(mktemp -d /var/tmp/nxs-image-XXXXXX)
 export CONTAINERS_STORAGE_CONF=$work/storage.conf BUILDAH_ISOLATION=chroot TMPDIR=$work

@@ -2,9 +2,9 @@
 # The RPM package: installed, used, and erased by rpm in a root of its own. No distribution of that
 # family is at hand: its scripts run in a bare Debian that has rpm. Argument: the package.
 set -euo pipefail
+rpm=$(realpath "$1")
 cd "$(dirname "$0")"
 . ./lib.sh
-rpm=$(realpath "$1")
 
 rpm -qp --requires "$rpm" | grep -q 'libc.so.6' || fail "it does not name its libraries"
 rpm -qpl "$rpm" | grep -qx /usr/bin/nxs-backup || fail "the program is not in it"
