@@ -292,7 +292,7 @@ proptest! {
         let mut shelf = Shelf::new(scheme(first));
         let keep = ChainKeep { months, chains: None, days: Some(20), ..KEEP };
         let mut day = civil::date(2026, 11, 5);
-        for (gap, event) in events {
+        for (number, (gap, event)) in events.into_iter().enumerate() {
             day = day.saturating_add(gap.days());
             match event {
                 Event::Missed => continue,
@@ -314,7 +314,7 @@ proptest! {
             let good = sound(&shelf.links, &shelf.scope, &now);
             prop_assert!(choice.parent.as_ref().is_none_or(|parent| good.contains(parent)));
             prop_assert!(depth(&shelf.links, choice.parent.as_ref()) <= 4);
-            let made = ArtefactId::from_text(format!("{}-{now}", shelf.links.len()));
+            let made = id(number);
             shelf.links.push(Link {
                 id: made.clone(),
                 parent: choice.parent,

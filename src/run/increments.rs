@@ -210,7 +210,9 @@ pub(crate) fn due<'a>(
     });
     let stamp = scene.started.datetime();
     let mut root = choice.parent.as_ref().and_then(&whole);
-    while let Some(above) = root.and_then(|stored| stored.manifest.parent.as_ref()) {
+    // Forged manifests that build on each other end too.
+    for _ in 0..survey.copies.len() {
+        let Some(above) = root.and_then(|stored| stored.manifest.parent.as_ref()) else { break };
         root = whole(&above.id);
     }
     let chain = root.map_or(stamp, |stored| stored.manifest.local_start());

@@ -65,7 +65,9 @@ fn wanted(
     let links: Vec<Link> = all.values().map(|(link, _)| link.clone()).collect();
     let mut next = retention::parent(&links, how.scheme, scope, &run.scene.started).parent;
     let mut wanted = Vec::new();
-    while let Some((link, at)) = next.as_ref().and_then(|id| all.get(id)) {
+    while let Some((link, at)) = next.as_ref().and_then(|id| all.get(id))
+        && wanted.len() < all.len()
+    {
         wanted.push((link.id.clone(), *at));
         next = link.parent.clone();
     }
@@ -153,7 +155,11 @@ fn due_for<'a>(shelf: &OnShelf<'a>, manifest: &Manifest) -> Due<'a> {
     let step = Step::from_word(&manifest.level).unwrap_or(Step::Day);
     let stamp = manifest.local_start();
     let mut root = manifest;
-    while let Some(above) = root.parent.as_ref().and_then(|parent| shelf.copy(&parent.id)) {
+    // Forged manifests that build on each other end too.
+    for _ in 0..shelf.survey.copies.len() {
+        let Some(above) = root.parent.as_ref().and_then(|parent| shelf.copy(&parent.id)) else {
+            break;
+        };
         root = &above.manifest;
     }
     let chain = root.local_start();
