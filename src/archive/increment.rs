@@ -10,8 +10,8 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use crate::archive::base::{Lines, Next, Old, Scope};
 use crate::archive::index::{Entry, EntryKind, IndexWriter};
+use crate::archive::lines::{Frame, Lines, Next, Old, Scope};
 use crate::archive::meta::{Kind, Meta};
 use crate::archive::pack::{ChainOptions, PackError, Packer, TreeSize, stored};
 use crate::archive::walk::{Step, Walk};
@@ -22,10 +22,10 @@ pub(crate) struct Chain {
     artefact: ArtefactId,
     force_read: bool,
     base: Option<Lines>,
-    /// The present frame of the base went over line by line so far, and nothing beside.
+    /// The present frame of the base goes over whole so far: every line, and nothing beside.
     is_same_frame: bool,
-    /// How many frames the new index had when that began.
-    frames: usize,
+    /// The last line of that frame that goes over; the new index has none of them yet.
+    kept: Option<Old>,
     /// The folders that the walk is in.
     folders: Vec<Folder>,
     slack_ns: i64,
@@ -57,7 +57,7 @@ impl Chain {
             force_read,
             base: base.map(Lines::new),
             is_same_frame: false,
-            frames: 0,
+            kept: None,
             folders: Vec::new(),
             slack_ns: i64::try_from(slack.as_nanos()).unwrap_or(i64::MAX),
             fresh_from_ns: 0,
@@ -69,7 +69,6 @@ impl Chain {
     pub(crate) fn sign(&mut self, entry: &mut Entry) {
         entry.fresh |= entry.ctime_ns >= self.fresh_from_ns;
         entry.artefact.get_or_insert_with(|| self.artefact.clone());
-        self.is_same_frame = false;
         self.count(if entry.kind == EntryKind::File { entry.size } else { 0 });
     }
 
@@ -166,25 +165,35 @@ impl Packer {
         loop {
             let Some(base) = &mut self.of_chain().base else { return Ok(None) };
             match base.next_within(scope)? {
-                Next::Line(old) if matches!(scope, Scope::To(path) if *path == *old.path) => {
+                Next::Line(old) if matches!(scope, Scope::To(path) if *path == *old.path()) => {
                     return Ok(Some(old));
                 }
                 Next::Line(old) => self.missed(old)?,
-                Next::FrameEnd => self.end_frame()?,
+                Next::FrameEnd(frame) => self.end_frame(&frame)?,
                 Next::Later | Next::Over => return Ok(None),
             }
         }
     }
 
-    fn end_frame(&mut self) -> Result<(), PackError> {
-        let Self { chain: Some(chain), index, .. } = self else { return Ok(()) };
-        let Chain { base: Some(base), is_same_frame, frames, .. } = chain else { return Ok(()) };
-        let ended = match *is_same_frame && index.frames() == *frames {
-            true => index.end_same_frame(base.stored()),
-            false => index.end_like_other(),
+    /// The base ends a frame: one that goes over whole is not even compressed again.
+    fn end_frame(&mut self, frame: &Frame) -> Result<(), PackError> {
+        let chain = self.of_chain();
+        chain.kept = None;
+        let ended = match (chain.is_same_frame, frame.first_path()) {
+            (true, Some(first)) => self.index.add_frame(first, &frame.stored),
+            _ => self.index.end_like_other(),
         };
-        (*is_same_frame, *frames) = (index.is_at_frame(), index.frames());
+        let is_at_frame = self.index.is_at_frame();
+        self.of_chain().is_same_frame = is_at_frame;
         ended.map_err(PackError::Index)
+    }
+
+    /// From here on the new index has something of its own in the present frame.
+    pub(crate) fn part_from_base(&mut self) -> Result<(), PackError> {
+        let Some(chain) = &mut self.chain else { return Ok(()) };
+        chain.is_same_frame = false;
+        let Some(old) = chain.kept.take() else { return Ok(()) };
+        self.index.add_lines(old.first_path(), old.up_to_here()).map_err(PackError::Index)
     }
 
     /// A line of the base for which the walk found nothing.
@@ -192,32 +201,29 @@ impl Packer {
         match self.of_chain().folders.last_mut() {
             Some(folder) if folder.is_short => return self.keep(old),
             Some(folder) => {
-                let parent = old.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                let parent = old.path().iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 folder.is_touched |= parent == folder.path;
             }
             None => {}
         }
-        self.forget(old);
-        Ok(())
+        self.forget(old)
     }
 
-    fn forget(&mut self, old: Old) {
-        let chain = self.of_chain();
-        chain.is_same_frame = false;
-        if let Some(base) = &mut chain.base {
-            base.give_back(old);
-        }
+    /// Leaves a line of the base out.
+    fn forget(&mut self, old: Old) -> Result<(), PackError> {
+        drop(old);
+        self.part_from_base()
     }
 
     /// Takes a line of the base over as it is.
     fn keep(&mut self, old: Old) -> Result<(), PackError> {
-        self.index.add_line(&old.path, &old.line).map_err(PackError::Index)?;
         let chain = self.of_chain();
-        chain.count(if old.is_file() { old.size } else { 0 });
-        if let Some(base) = &mut chain.base {
-            base.give_back(old);
+        chain.count(if old.is_file() { old.size() } else { 0 });
+        if chain.is_same_frame {
+            chain.kept = Some(old);
+            return Ok(());
         }
-        Ok(())
+        self.index.add_line(old.path(), old.line()).map_err(PackError::Index)
     }
 
     /// Takes over what the base has at `path` and below: nothing is known of it now.
@@ -228,7 +234,7 @@ impl Packer {
 
     /// Leaves out what the base has at `path` and below.
     fn drop_all(&mut self, path: &[u8], old: Old) -> Result<(), PackError> {
-        self.forget(old);
+        self.forget(old)?;
         self.all_below(path, false)
     }
 
@@ -244,7 +250,7 @@ impl Packer {
         match meta.kind {
             Kind::Folder => return self.folder(walk, &meta, old),
             Kind::Socket => {
-                old.into_iter().for_each(|old| self.forget(old));
+                old.map_or(Ok(()), |old| self.forget(old))?;
                 self.thing(walk, meta)
             }
             _ => match self.same_name(&meta, old)? {
@@ -274,7 +280,7 @@ impl Packer {
         if let Some(old) = old {
             // Made by hand or by a file system that keeps no time of its own.
             match old {
-                Some(old) => self.forget(old),
+                Some(old) => self.forget(old)?,
                 None => self.of_chain().touch(),
             }
             self.plain(walk, meta)?;
@@ -289,13 +295,13 @@ impl Packer {
         let Some(old) = old else { return self.anew(walk, meta, None) };
         let forced = self.of_chain().force_read && meta.kind == Kind::File;
         if !forced && old.is_unchanged(&meta) {
-            self.remember(&meta, &old.path);
+            self.remember(&meta, old.path());
             return self.keep(old);
         }
         if meta.kind == Kind::File && old.looks_unchanged(&meta) {
             let entry = old.entry()?;
             if self.holds_the_same(walk, &meta, &entry) {
-                self.remember(&meta, &old.path);
+                self.remember(&meta, old.path());
                 return match old.is_unchanged(&meta) {
                     true => self.keep(old),
                     false => self.keep_as(&meta, entry),
@@ -317,6 +323,7 @@ impl Packer {
         let (mtime_ns, ctime_ns) = (now.mtime_ns, now.ctime_ns);
         let mut entry = Entry { mtime_ns, ctime_ns, dev: meta.dev, ino: meta.ino, ..entry };
         entry.fresh = false;
+        self.part_from_base()?;
         self.of_chain().sign(&mut entry);
         self.index.add(&entry).map_err(PackError::Index)
     }
@@ -340,10 +347,7 @@ impl Packer {
             Some(old) if !is_stored && self.warnings.unreadable.count > unreadable => {
                 self.keep_all(stored(walk.path()), old)
             }
-            Some(old) => {
-                self.forget(old);
-                Ok(())
-            }
+            Some(old) => self.forget(old),
             None => Ok(()),
         }
     }
@@ -375,7 +379,7 @@ impl Packer {
             Some(old) if offset.is_none() && old.is_hard_link() => {
                 let entry = old.entry()?;
                 if entry.link.as_deref() != Some(&first) {
-                    self.forget(old);
+                    self.forget(old)?;
                     return Ok(Named::Other(first, offset));
                 }
                 if old.is_unchanged_link(meta) {
@@ -384,12 +388,12 @@ impl Packer {
                 }
                 let entry = Entry { size: meta.size, mode: meta.mode, ..entry };
                 let entry = Entry { uid: meta.uid, gid: meta.gid, ..entry };
-                self.forget(old);
+                self.forget(old)?;
                 self.keep_as(meta, entry)?;
                 Ok(Named::Kept)
             }
             old => {
-                old.into_iter().for_each(|old| self.forget(old));
+                old.map_or(Ok(()), |old| self.forget(old))?;
                 Ok(Named::Other(first, offset))
             }
         }

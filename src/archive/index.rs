@@ -5,14 +5,17 @@
 //! The last frame is one line that says where each frame begins and with which path, and where
 //! the frames of the artefact lie. `docs/formats/index.md` describes it for other readers.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zstd::bulk::Compressor;
 
+use crate::archive::ahead::{Ahead, Pool};
 use crate::archive::header::Records;
 use crate::archive::meta::{Kind, Meta};
 use crate::archive::reader::Member;
@@ -96,14 +99,20 @@ pub enum EntryKind {
 pub struct IndexWriter {
     file: File,
     sha256: Sha256,
-    compressor: Compressor<'static>,
+    compressor: Arc<Mutex<Compressor<'static>>>,
+    pool: Pool,
     lines: Vec<u8>,
     written: u64,
     first: Option<String>,
     frames: Vec<(u64, String)>,
+    /// Frames that are compressed meanwhile, or wait for those before them.
+    ended: VecDeque<Ended>,
     /// Bytes of lines at which a frame ends.
     largest: usize,
 }
+
+/// A frame that is not written yet: its first path, and what it is when it is compressed.
+struct Ended(String, Ahead<io::Result<Vec<u8>>>);
 
 /// A finished index.
 #[derive(Debug)]
@@ -189,11 +198,13 @@ impl IndexWriter {
         Ok(Self {
             file: tempfile::tempfile_in(dir)?,
             sha256: Sha256::new(),
-            compressor,
+            compressor: Arc::new(Mutex::new(compressor)),
+            pool: Pool::new(1),
             lines,
             written: 0,
             first: None,
             frames: Vec::new(),
+            ended: VecDeque::new(),
             largest: FRAME,
         })
     }
@@ -213,14 +224,16 @@ impl IndexWriter {
         self.end_full_frame()
     }
 
+    /// Adds lines as another index has them, with their ends; `first` is the path of the first.
+    pub(crate) fn add_lines(&mut self, first: &[u8], lines: &[u8]) -> io::Result<()> {
+        self.first.get_or_insert_with(|| text(first));
+        self.lines.extend_from_slice(lines);
+        self.end_full_frame()
+    }
+
     /// Lets frames end where those of another index do, most of whose lines are added.
     pub(crate) fn follow(&mut self) {
         self.largest = 2 * FRAME;
-    }
-
-    /// How many frames have ended.
-    pub(crate) fn frames(&self) -> usize {
-        self.frames.len()
     }
 
     /// Tells whether the next line begins a frame.
@@ -228,11 +241,10 @@ impl IndexWriter {
         self.lines.is_empty()
     }
 
-    /// Ends a frame of which every line was added from one frame of another index, which is given
-    /// as it is stored: nothing is compressed again.
-    pub(crate) fn end_same_frame(&mut self, stored: &[u8]) -> io::Result<()> {
-        self.frames.push((self.written, self.first.take().unwrap_or_default()));
-        self.lines.clear();
+    /// Adds a whole frame of another index as it is stored there, where a frame begins.
+    pub(crate) fn add_frame(&mut self, first: &[u8], stored: &[u8]) -> io::Result<()> {
+        self.write_ended(0)?;
+        self.frames.push((self.written, text(first)));
         self.write_stored(stored)
     }
 
@@ -250,6 +262,7 @@ impl IndexWriter {
         if !self.lines.is_empty() {
             self.end_frame()?;
         }
+        self.write_ended(0)?;
         let last_frame = self.written;
         let map = Map {
             frames: std::mem::take(&mut self.frames),
@@ -260,21 +273,29 @@ impl IndexWriter {
         };
         serde_json::to_writer(&mut self.lines, &map)?;
         self.lines.push(b'\n');
-        self.write_frame()?;
+        let map = compress(&self.compressor, &self.lines)?;
+        self.write_stored(&map)?;
         self.file.rewind()?;
         let sha256 = Digest::new(self.sha256.finalize().to_vec());
         Ok(IndexFile { file: self.file, bytes: self.written, sha256, last_frame })
     }
 
     fn end_frame(&mut self) -> io::Result<()> {
-        self.frames.push((self.written, self.first.take().unwrap_or_default()));
-        self.write_frame()
+        let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(self.largest + LINE));
+        let compressor = Arc::clone(&self.compressor);
+        let frame = self.pool.begin(move || compress(&compressor, &lines));
+        self.ended.push_back(Ended(self.first.take().unwrap_or_default(), frame));
+        self.write_ended(WAITING)
     }
 
-    fn write_frame(&mut self) -> io::Result<()> {
-        let frame = self.compressor.compress(&self.lines)?;
-        self.lines.clear();
-        self.write_stored(&frame)
+    /// Writes frames that have ended until no more than `left` of them wait.
+    fn write_ended(&mut self, left: usize) -> io::Result<()> {
+        while self.ended.len() > left {
+            let Some(Ended(first, frame)) = self.ended.pop_front() else { break };
+            self.frames.push((self.written, first));
+            self.write_stored(&frame.take()?)?;
+        }
+        Ok(())
     }
 
     fn write_stored(&mut self, frame: &[u8]) -> io::Result<()> {
@@ -478,6 +499,15 @@ fn quote(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+fn compress(compressor: &Mutex<Compressor<'static>>, lines: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressor = compressor.lock().unwrap_or_else(|broken| broken.into_inner());
+    compressor.compress(lines)
+}
+
 /// Bytes of lines in a frame.
 pub(crate) const FRAME: usize = MIB;
+/// More than most lines take.
+const LINE: usize = 1024;
+/// Frames that are compressed while others are filled.
+const WAITING: usize = 2;
 const LEVEL: i32 = 3;

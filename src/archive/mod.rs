@@ -11,6 +11,7 @@ mod header;
 mod increment;
 mod index;
 mod index_read;
+mod lines;
 mod links;
 mod meta;
 mod owners;

@@ -360,6 +360,7 @@ impl Packer {
 
     fn add(&mut self, mut entry: Entry) -> Result<(), PackError> {
         self.files += 1;
+        self.part_from_base()?;
         if let Some(chain) = &mut self.chain {
             chain.sign(&mut entry);
         }

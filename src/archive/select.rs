@@ -76,6 +76,9 @@ impl Selection {
 
 /// Compares two paths component by component.
 pub(crate) fn order(a: &[u8], b: &[u8]) -> Ordering {
+    if a == b {
+        return Ordering::Equal;
+    }
     // No name holds a NUL: as a separator it sorts before every byte of a name.
     let key = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
     a.iter().map(key).cmp(b.iter().map(key))
