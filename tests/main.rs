@@ -19,6 +19,7 @@ mod jobs {
     mod archive_large;
     mod archive_round_trip;
     mod chains;
+    mod chains_kept;
     mod increments;
     mod increments_tar;
     mod run;

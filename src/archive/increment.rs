@@ -307,6 +307,9 @@ impl Packer {
                     false => self.keep_as(&meta, entry),
                 };
             }
+            if old.is_unchanged(&meta) {
+                self.note(walk.path(), "has other content, and no time tells of it");
+            }
         }
         self.anew(walk, meta, Some(old))
     }

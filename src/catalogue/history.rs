@@ -111,6 +111,17 @@ impl Survey {
         (1..).map(name).find(|key| !self.is_taken(key)).expect("a listing ends")
     }
 
+    /// Takes in a copy that was made since the listing: its names are taken from now on.
+    pub fn add(&mut self, stored: Stored) {
+        let bytes_of = |key: &Key| {
+            let segments = &stored.manifest.segments;
+            segments.iter().find(|segment| segment.key == *key).map_or(0, |segment| segment.bytes)
+        };
+        let objects = stored.objects().map(|key| (key.clone(), bytes_of(key)));
+        self.listed.extend(objects.collect::<Vec<_>>());
+        self.copies.push(stored);
+    }
+
     /// Tells whether the artefact `first` has any object, its manifest, or an unfinished put.
     pub fn is_taken(&self, first: &Key) -> bool {
         let below = |key: &&Key| key.as_str().starts_with(first.as_str());

@@ -13,22 +13,19 @@ use crate::retention::{self, Link};
 use crate::run::deliver::{Failure, put_segments, seal, segment_bytes, take_back};
 use crate::run::increments::links_of;
 use crate::run::shelf::{Due, OnShelf};
-use crate::run::{Run, parent_index, rotate};
+use crate::run::{Run, Scene, parent_index, rotate};
 use crate::stream::{stoppable, sums};
 
-/// Gives each storage that has a part of the present chain the links that others have.
+/// Gives each storage that has copies of the target the links of the present chain that others
+/// have, the full copy too.
 ///
-/// A storage that has nothing of it gets a full copy anyway. What cannot be copied is a warning:
+/// A storage that has no copy at all gets a full one anyway. What cannot be copied is a warning:
 /// that storage then goes on from what it has.
 pub(crate) async fn fill(run: &Run<'_>, how: &Increments, scope: &str, on: &mut [OnShelf<'_>]) {
-    let wanted = wanted(run, how, scope, on);
+    let wanted = wanted(&run.scene, how, scope, on);
     for at in 0..on.len() {
-        let has_some = wanted.iter().any(|(id, _)| on[at].copy(id).is_some());
-        for (id, from) in &wanted {
-            if !has_some || on[at].copy(id).is_some() {
-                continue;
-            }
-            let source = on[*from].copy(id).map(|stored| (on[*from].place, stored.clone()));
+        for (id, from) in lacking(&on[at], &wanted) {
+            let source = on[from].copy(&id).map(|stored| (on[from].place, stored.clone()));
             let Some((place, stored)) = source else { continue };
             let name = place.name.clone();
             info!("'{}' lacks {id}; copying it from '{name}'", on[at].place.name);
@@ -48,10 +45,33 @@ pub(crate) async fn fill(run: &Run<'_>, how: &Increments, scope: &str, on: &mut 
     }
 }
 
+/// Takes for granted that all which [`fill`] would copy is there, and says so; for a look ahead.
+pub(crate) fn foretell(scene: &Scene<'_>, how: &Increments, scope: &str, on: &mut [OnShelf<'_>]) {
+    let wanted = wanted(scene, how, scope, on);
+    for at in 0..on.len() {
+        for (id, from) in lacking(&on[at], &wanted) {
+            let Some(stored) = on[from].copy(&id).cloned() else { continue };
+            let what =
+                format!("it lacks {id}, which would be copied from '{}'", on[from].place.name);
+            on[at].report.warnings.push(what);
+            let copies = &mut on[at].survey.copies;
+            copies.retain(|broken| broken.manifest.id != id);
+            on[at].survey.add(stored);
+        }
+    }
+}
+
+/// Names what a storage that has copies of the target lacks.
+fn lacking(shelf: &OnShelf<'_>, wanted: &[(ArtefactId, usize)]) -> Vec<(ArtefactId, usize)> {
+    let is_new = !links_of(&shelf.survey).iter().any(|link| link.intact);
+    let lacks = |(id, _): &&(ArtefactId, usize)| !is_new && shelf.copy(id).is_none();
+    wanted.iter().filter(lacks).cloned().collect()
+}
+
 /// Names what the next copy would build on if every storage held everything, the full copy
 /// first, and who has it.
 fn wanted(
-    run: &Run<'_>,
+    scene: &Scene<'_>,
     how: &Increments,
     scope: &str,
     on: &[OnShelf<'_>],
@@ -63,7 +83,7 @@ fn wanted(
         }
     }
     let links: Vec<Link> = all.values().map(|(link, _)| link.clone()).collect();
-    let mut next = retention::parent(&links, how.scheme, scope, &run.scene.started).parent;
+    let mut next = retention::parent(&links, how.scheme, scope, &scene.started).parent;
     let mut wanted = Vec::new();
     while let Some((link, at)) = next.as_ref().and_then(|id| all.get(id))
         && wanted.len() < all.len()
@@ -121,12 +141,7 @@ async fn copy(
     let manifest_key = due.manifest_key;
     let twins = shelf.survey.copies.iter().filter(|twin| twin.manifest.id == copied.id);
     let twins: Vec<Stored> = twins.cloned().collect();
-    shelf.survey.copies.push(Stored {
-        manifest: copied,
-        manifest_key,
-        intact: true,
-        problem: None,
-    });
+    shelf.survey.add(Stored { manifest: copied, manifest_key, intact: true, problem: None });
     for twin in twins {
         remove_broken(run, shelf, &twin).await;
     }

@@ -10,7 +10,7 @@ use crate::run::increments;
 use crate::run::items::{self, Item};
 use crate::run::rotate::{as_copy, as_link};
 use crate::run::shelf::{Due, Shelf};
-use crate::run::{Env, Scene};
+use crate::run::{Env, Scene, links};
 
 /// What a run of one job would do.
 #[derive(Clone, Debug, Serialize)]
@@ -117,7 +117,7 @@ async fn target(item: &Item<'_>, shelves: &[Shelf<'_>], scene: &Scene<'_>) -> Pr
     PreviewTarget { source: item.source.name.clone(), target: item.target.name.clone(), places }
 }
 
-/// What would happen to a target whose copies build on one another, nothing filled or read.
+/// What would happen to a target whose copies build on one another; no index is read.
 async fn in_chains(
     item: &Item<'_>,
     shelves: &[Shelf<'_>],
@@ -132,6 +132,7 @@ async fn in_chains(
         }
     }
     let scope = increments::scope_of(item);
+    links::foretell(scene, how, &scope, &mut on);
     let choices = increments::choose(&on, how, &scope, scene);
     for (shelf, choice) in on.into_iter().zip(choices) {
         let due = increments::due(shelf, &choice, &scope, scene);

@@ -8,7 +8,7 @@ use crate::support::bed::Bed;
 use crate::support::tree;
 use crate::support::world::{open_to_all, powerless, sh};
 
-fn config(keys: &str) -> String {
+pub(super) fn config(keys: &str) -> String {
     format!(
         "main: {{server_name: web1, state_dir: $DIR/state, log_file: $DIR/log/nxs.log}}\n\
          jobs:\n- {{job: site, type: inc_files, compress: zstd, {keys} \
@@ -17,7 +17,7 @@ fn config(keys: &str) -> String {
     )
 }
 
-fn site(keys: &str) -> Bed {
+pub(super) fn site(keys: &str) -> Bed {
     let files = [("a/one", "one"), ("a/two", "two"), ("gone/x", "x"), ("top", "top")];
     Bed::new().config(&config(keys)).tree("www", &files)
 }
@@ -39,8 +39,16 @@ fn four_days(bed: &mut Bed) {
 }
 
 /// Where the tree lies below a folder of the bed that it was restored to.
-fn www(bed: &Bed, to: &str) -> std::path::PathBuf {
+pub(super) fn www(bed: &Bed, to: &str) -> std::path::PathBuf {
     bed.path(to).join(bed.path("www").strip_prefix("/").unwrap())
+}
+
+/// Restores into a folder of the bed with the commands that `--explain` prints.
+pub(super) fn by_tar(bed: &Bed, args: &[&str], to: &str) {
+    let to = bed.path(to);
+    let explain = ["restore", "site", "--explain", "--to", to.to_str().unwrap()];
+    let raw = bed.command(explain.iter().chain(args)).output().unwrap();
+    sh(bed, std::str::from_utf8(&raw.stdout).unwrap());
 }
 
 #[test]
@@ -68,15 +76,12 @@ fn every_day_comes_back_by_our_restore_and_by_tar_alone() {
     four_days(&mut bed);
     for day in ["2026-11-01", "2026-11-02", "2026-11-11", "2026-11-12"] {
         let wanted = tree::read(&bed.path(&format!("seen/{day}")));
-        let (ours, by_tar) = (format!("ours-{day}"), format!("tar-{day}"));
+        let (ours, tars) = (format!("ours-{day}"), format!("tar-{day}"));
         let to = bed.path(&ours);
         bed.run(["restore", "site", "--at", day, "--to", to.to_str().unwrap()]).noisy();
         tree::assert_same(&wanted, &tree::read(&www(&bed, &ours)));
-        let to = bed.path(&by_tar);
-        let args = ["restore", "site", "--at", day, "--explain", "--to", to.to_str().unwrap()];
-        let raw = bed.command(args).output().unwrap();
-        sh(&bed, std::str::from_utf8(&raw.stdout).unwrap());
-        tree::assert_same(&wanted, &tree::read(&www(&bed, &by_tar)));
+        by_tar(&bed, &["--at", day], &tars);
+        tree::assert_same(&wanted, &tree::read(&www(&bed, &tars)));
     }
 }
 
@@ -96,19 +101,8 @@ fn one_file_is_found_and_comes_from_the_copy_that_holds_it() {
     bed.run(args).noisy();
     let stored = to.join(path.strip_prefix("/").unwrap());
     tree::assert_same(&tree::read(&path), &tree::read(&stored));
-    let by_tar = bed.path("by-tar");
-    let args = [
-        "restore",
-        "site",
-        "--path",
-        path.to_str().unwrap(),
-        "--explain",
-        "--to",
-        by_tar.to_str().unwrap(),
-    ];
-    let raw = bed.command(args).output().unwrap();
-    sh(&bed, std::str::from_utf8(&raw.stdout).unwrap());
-    let stored = by_tar.join(path.strip_prefix("/").unwrap());
+    by_tar(&bed, &["--path", path.to_str().unwrap()], "by-tar");
+    let stored = bed.path("by-tar").join(path.strip_prefix("/").unwrap());
     assert_eq!(fs::read_to_string(stored.join("one")).unwrap(), "onechanged\n");
     assert_eq!(fs::read_to_string(stored.join("three")).unwrap(), "two");
 }
@@ -156,8 +150,13 @@ fn a_folder_that_becomes_unreadable_loses_nothing() {
     fs::set_permissions(bed.path("www/gone"), fs::Permissions::from_mode(0o755)).unwrap();
     let to = bed.path("out");
     bed.run(["restore", "site", "--strip", "--to", to.to_str().unwrap()]).noisy();
-    assert_eq!(fs::read_to_string(to.join("gone/x")).unwrap(), "x");
-    assert_eq!(fs::read_to_string(to.join("top")).unwrap(), "changed");
+    by_tar(&bed, &[], "by-tar");
+    for out in [to, www(&bed, "by-tar")] {
+        assert_eq!(fs::read_to_string(out.join("gone/x")).unwrap(), "x");
+        assert_eq!(fs::read_to_string(out.join("top")).unwrap(), "changed");
+        let mode = fs::metadata(out.join("gone")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0, "as it was then");
+    }
     bed.now("2026-11-03T03:00:00+00:00[UTC]");
     assert_eq!(run(&bed), Some(0));
 }

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cli::{config, job, local};
 use crate::support::bed::Bed;
-use crate::support::world::sh;
+use crate::support::world::{sh, until};
 
 /// One site of so many MiB that do not compress, on two storages, one copy each kept.
 fn site(mib: u32) -> Bed {
@@ -131,8 +131,7 @@ fn a_look_ahead_tells_what_a_sweep_after_a_kill_removes() {
     let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
     let bed = bed.config(&text.replace("type:", "limits: {net: 1MiB}, type:"));
     let mut run = begin(&bed, &["start"]);
-    let partials = || bed.files("store").iter().any(|name| name.contains(".nxs-partial"));
-    wait_until(|| partials() && !bed.files("state/journal").is_empty());
+    until("a part and its journal", || has_partial(&bed) && !bed.files("state/journal").is_empty());
     run.kill().unwrap();
     run.wait().unwrap();
     let before = (bed.files("store"), bed.files("state/journal"));
@@ -145,7 +144,7 @@ fn a_look_ahead_tells_what_a_sweep_after_a_kill_removes() {
     assert_eq!((told.out().lines().count(), &json["young"]), (named, &serde_json::json!([])));
     let swept = bed.run(["sweep", "--json", "--yes"]).json();
     assert_eq!(swept["of_dead_runs"], json["of_dead_runs"]);
-    assert!(!partials() && bed.files("state/journal").is_empty());
+    assert!(!has_partial(&bed) && bed.files("state/journal").is_empty());
     bed.run(["sweep", "-n"]).stdout("nothing is left over\n");
 }
 
@@ -158,7 +157,7 @@ fn a_signal_in_the_middle_ends_the_run_without_leftovers() {
         bed = bed.config(&text.replace("type:", "limits: {net: 1MiB}, type:"));
         bed.now("2026-11-22T03:00:00+00:00[UTC]");
         let mut run = begin(&bed, &["start"]);
-        wait_until(|| bed.files("store").iter().any(|name| name.contains(".nxs-partial")));
+        until("an upload that goes on", || has_partial(&bed));
         kill_process(Pid::from_child(&run), signal).unwrap();
         let begun = Instant::now();
         assert_eq!(run.wait().unwrap().code(), Some(130));
@@ -179,7 +178,7 @@ fn a_second_signal_ends_it_at_once_and_the_next_run_clears_up() {
     let slow = text.replace("type:", "limits: {net: 1MiB}, type:");
     bed = bed.config(&slow);
     let mut run = begin(&bed, &["start"]);
-    wait_until(|| bed.files("store").iter().any(|name| name.contains(".nxs-partial")));
+    until("an upload that goes on", || has_partial(&bed));
     kill_process(Pid::from_child(&run), Signal::INT).unwrap();
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     assert_eq!(run.wait().unwrap().code(), Some(130));
@@ -196,7 +195,7 @@ fn a_restore_can_be_stopped() {
     let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
     let bed = bed.config(&text.replace("type:", "limits: {net: 1MiB}, type:"));
     let mut run = begin(&bed, &["restore", "--to", "out"]);
-    wait_until(|| bed.path("out").exists());
+    until("a restore that goes on", || bed.path("out").exists());
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     let begun = Instant::now();
     assert_eq!(run.wait().unwrap().code(), Some(130));
@@ -217,7 +216,7 @@ fn a_prune_can_be_stopped() {
     bed = bed.config(&with("days: 1"));
     let before = bed.files("store").len();
     let mut run = begin(&bed, &["prune"]);
-    wait_until(|| bed.files("store").len() < before);
+    until("a removal that goes on", || bed.files("store").len() < before);
     kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
     let code = run.wait().unwrap().code();
     let left = bed.files("store").len();
@@ -233,20 +232,17 @@ fn a_run_that_waits_for_the_lock_can_be_stopped() {
     let text = text.replace("state_dir:", "lock_wait: 1h, state_dir:");
     bed = bed.config(&text.replace("type:", "limits: {net: 1MiB}, type:"));
     let mut first = begin(&bed, &["start"]);
-    wait_until(|| bed.files("store").iter().any(|name| name.contains(".nxs-partial")));
+    until("an upload that goes on", || has_partial(&bed));
     let mut second = begin(&bed, &["start"]);
-    wait_until(|| fs::read_to_string(bed.path("log/nxs.log")).unwrap().contains("waiting"));
+    let log = || fs::read_to_string(bed.path("log/nxs.log")).unwrap();
+    until("a second run that waits", || log().contains("waiting"));
     kill_process(Pid::from_child(&second), Signal::TERM).unwrap();
     assert_eq!(second.wait().unwrap().code(), Some(130));
     first.kill().unwrap();
     first.wait().unwrap();
 }
 
-#[track_caller]
-fn wait_until(holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never came to that");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+/// Tells whether a copy is being stored; the mark of the folder's owner is none.
+fn has_partial(bed: &Bed) -> bool {
+    bed.files("store").iter().any(|name| name.contains("/.nxs-partial"))
 }

@@ -4,6 +4,9 @@ mod damage;
 mod disks;
 mod generate;
 mod increments;
+mod increments_2x;
+mod increments_histories;
+mod increments_trouble;
 mod jobs;
 mod keep;
 mod killed;
@@ -50,7 +53,13 @@ pub(crate) fn two_sites() -> Bed {
 
 /// Returns the id of the newest backup of the target whose path ends in `name`.
 pub(crate) fn id_of(bed: &Bed, name: &str) -> String {
-    let raw = bed.command(["list", "--json", "--target", &format!("**/{name}")]).output().unwrap();
+    let rows = listed(bed, &["--target", &format!("**/{name}")]);
+    rows.last().unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+/// Returns the rows of `list`, with the ids as they are.
+pub(crate) fn listed(bed: &Bed, args: &[&str]) -> Vec<serde_json::Value> {
+    let raw = bed.command(["list", "--json"].iter().chain(args)).output().unwrap();
     let listing: serde_json::Value = serde_json::from_slice(&raw.stdout).unwrap();
-    listing["backups"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned()
+    listing["backups"].as_array().unwrap().clone()
 }

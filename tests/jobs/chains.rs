@@ -21,7 +21,7 @@ use crate::support::archive::Bed;
 use crate::support::rehearsal::{Rehearsal, failures};
 use crate::support::tree;
 
-const CALENDAR: Increments = Increments {
+pub(super) const CALENDAR: Increments = Increments {
     scheme: Scheme::Calendar,
     months: 11,
     keep_chains: None,
@@ -29,19 +29,19 @@ const CALENDAR: Increments = Increments {
     force_read: false,
 };
 
-fn levels(last: u16, stays: bool) -> Increments {
+pub(super) fn levels(last: u16, stays: bool) -> Increments {
     let scheme = Scheme::Levels { last, stays, restart_days: None };
     Increments { scheme, keep_chain_days: Some(365), ..CALENDAR }
 }
 
 /// A stage and the tree that it backs up.
-struct Site {
-    bed: Bed,
-    stage: Rehearsal,
+pub(super) struct Site {
+    pub(super) bed: Bed,
+    pub(super) stage: Rehearsal,
 }
 
 impl Site {
-    fn new(stores: &[&str], how: Increments) -> Self {
+    pub(super) fn new(stores: &[&str], how: Increments) -> Self {
         let bed = Bed::new();
         fs::create_dir_all(bed.path("www/a")).unwrap();
         fs::write(bed.path("www/a/old"), "old").unwrap();
@@ -51,25 +51,25 @@ impl Site {
         Self { bed, stage }
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.bed.path("www")
     }
 
     /// Changes the tree a little and runs at three in the night.
-    async fn day(&self, date: &str) -> Report {
+    pub(super) async fn day(&self, date: &str) -> Report {
         fs::write(self.root().join("daily"), date).unwrap();
         fs::write(self.root().join(format!("a/{date}")), date).unwrap();
         self.stage.on(date).run().await
     }
 
-    async fn good_day(&self, date: &str) -> Report {
+    pub(super) async fn good_day(&self, date: &str) -> Report {
         let report = self.day(date).await;
         assert_eq!(report.verdict(), Verdict::Done, "{}", failures(&report));
         report
     }
 
     /// What there is: level, the level that it builds on, the month and day.
-    async fn said(&self, store: &str) -> Vec<String> {
+    pub(super) async fn said(&self, store: &str) -> Vec<String> {
         let copies = self.stage.copies(store).await;
         let level = |id| copies.iter().find(|copy| copy.id == id).map(|copy| copy.level.clone());
         let say = |copy: &Manifest| {
@@ -81,7 +81,7 @@ impl Site {
     }
 
     /// Restores the newest of a storage and compares it with the tree.
-    async fn comes_back(&self, store: &str) {
+    pub(super) async fn comes_back(&self, store: &str) {
         let out = self.bed.path(&format!("out-{store}"));
         self.restore(Some(store), None, &[], &out).await.unwrap();
         let stored = out.join(self.root().strip_prefix("/").unwrap());
@@ -89,7 +89,7 @@ impl Site {
         fs::remove_dir_all(out).unwrap();
     }
 
-    async fn restore(
+    pub(super) async fn restore(
         &self,
         store: Option<&str>,
         at: Option<&str>,
@@ -116,7 +116,7 @@ impl Site {
         done.map_err(|error| nxs_backup::base::chain(&error))
     }
 
-    async fn delete(&self, store: &str, fits: impl Fn(&str) -> bool) {
+    pub(super) async fn delete(&self, store: &str, fits: impl Fn(&str) -> bool) {
         let memory = self.stage.memory(store);
         for key in memory.keys().into_iter().filter(|key| fits(key)) {
             memory.delete(&Key::new(key).unwrap()).await.unwrap();
@@ -124,7 +124,7 @@ impl Site {
     }
 }
 
-fn warnings(report: &Report) -> String {
+pub(super) fn warnings(report: &Report) -> String {
     let places = report.jobs.iter().flat_map(|job| &job.targets).flat_map(|target| &target.places);
     places.flat_map(|place| place.warnings.clone()).collect::<Vec<_>>().join("\n")
 }

@@ -29,6 +29,8 @@ enum Change {
     Rename(Index, Index, usize),
     FileByFolder(Index),
     FolderByFile(Index),
+    FolderByLink(Index, Index),
+    Swap(Index, Index),
     Symlink(Index, usize, Index),
     LinkByFolder(Index),
     HardLink(Index, Index, usize),
@@ -57,6 +59,8 @@ fn change() -> impl Strategy<Value = Change> {
         3 => (at(), at(), name()).prop_map(|(a, b, n)| Change::Rename(a, b, n)),
         2 => at().prop_map(Change::FileByFolder),
         2 => at().prop_map(Change::FolderByFile),
+        1 => (at(), at()).prop_map(|(a, b)| Change::FolderByLink(a, b)),
+        2 => (at(), at()).prop_map(|(a, b)| Change::Swap(a, b)),
         2 => (at(), name(), at()).prop_map(|(a, n, b)| Change::Symlink(a, n, b)),
         2 => at().prop_map(Change::LinkByFolder),
         3 => (at(), at(), name()).prop_map(|(a, b, n)| Change::HardLink(a, b, n)),
@@ -140,7 +144,12 @@ impl Change {
                 remove(&path);
                 fs::write(path, "was a folder").unwrap();
             }
-            Self::Symlink(..) | Self::LinkByFolder(_) | Self::HardLink(..) | Self::BreakLink(_) => {
+            Self::Swap(a, b) => swap(root, one(root, a, any)?, one(root, b, any)?)?,
+            Self::FolderByLink(..)
+            | Self::Symlink(..)
+            | Self::LinkByFolder(_)
+            | Self::HardLink(..)
+            | Self::BreakLink(_) => {
                 self.apply_to_links(root)?;
             }
             Self::Mode(at, mode) => {
@@ -182,6 +191,12 @@ impl Change {
                 let path = free(root, at, *name)?;
                 symlink(one(root, to, any)?, path).unwrap();
             }
+            Self::FolderByLink(at, to) => {
+                let path = one(root, at, fs::Metadata::is_dir)?;
+                let to = one(root, to, any)?;
+                remove(&path);
+                symlink(to, path).unwrap();
+            }
             Self::LinkByFolder(at) => {
                 let path = one(root, at, fs::Metadata::is_symlink)?;
                 remove(&path);
@@ -203,6 +218,18 @@ impl Change {
         }
         Some(())
     }
+}
+
+/// Two things change their names, unless one lies in the other.
+fn swap(root: &Path, a: PathBuf, b: PathBuf) -> Option<()> {
+    if a.starts_with(&b) || b.starts_with(&a) {
+        return None;
+    }
+    let aside = root.with_extension("aside");
+    fs::rename(&a, &aside).unwrap();
+    fs::rename(&b, &a).unwrap();
+    fs::rename(aside, b).unwrap();
+    Some(())
 }
 
 fn set_time(path: &Path, secs: i64, nanos: i64) {
@@ -326,6 +353,30 @@ fn a_link_that_leads_up_and_changes_alone_costs_its_folder_no_time() {
         chain.apply_last(&by_tar);
         tree::assert_same(&tree::read(&root), &tree::read(&by_tar.join("tree")));
     }
+}
+
+#[test]
+fn an_attribute_taken_away_from_a_folder_stays_for_tar_alone_and_goes_with_ours() {
+    let bed = Bed::new();
+    let (root, by_tar) = (bed.path("in/tree"), bed.path("by-tar"));
+    fs::create_dir_all(root.join("a")).unwrap();
+    if rustix::fs::setxattr(root.join("a"), "user.x", b"1", XattrFlags::empty()).is_err() {
+        return crate::support::world::skipped("the file system keeps no attributes");
+    }
+    let mut chain = Chain(Vec::new());
+    std::thread::sleep(TICK);
+    chain.grow(&root, Duration::ZERO, false);
+    chain.apply_last(&by_tar);
+    rustix::fs::removexattr(root.join("a"), "user.x").unwrap();
+    std::thread::sleep(TICK);
+    chain.grow(&root, Duration::ZERO, false);
+    chain.apply_last(&by_tar);
+    let ours = bed.path("ours");
+    chain.restore(&ours);
+    tree::assert_same(&tree::read(&root), &tree::read(&ours.join("tree")));
+    let mut room = [0; 8];
+    let left = rustix::fs::getxattr(by_tar.join("tree/a"), "user.x", &mut room[..]);
+    assert_eq!(left, Ok(1), "tar removes it by now: docs/increments.md names a limit that is none");
 }
 
 const TICK: Duration = Duration::from_millis(12);

@@ -14,6 +14,7 @@ use nxs_backup::storages::{self, Kind, Memory, Object, ObjectStream, Storage};
 use nxs_backup::stream::{ByteStream, Codec, decompress};
 
 use crate::support::rehearsal::{Rehearsal, Says, failures};
+use crate::support::world::reached;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_run_leaves_one_whole_copy_on_every_storage() {
@@ -316,9 +317,7 @@ async fn with_a_spool_a_storage_that_hangs_keeps_no_other_from_its_copy() {
     stage.on("2026-11-19").says(&[("db", Says::Bytes(noise(64 << 20)))]);
     stage.store("hung").fail_each("put", Some(Fault::Hang));
     let watch = async {
-        while stage.copies("fast").await.len() < 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        reached("a copy on the fast one", async || stage.copies("fast").await.len() >= 2).await;
         stage.cancel.cancel();
     };
     let (report, ()) = tokio::join!(stage.run(), watch);

@@ -122,7 +122,9 @@ impl Bed {
     pub(crate) fn run_watched(&self, args: &[&str], secret: &str) -> String {
         let mut command = self.command(args);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let end = std::time::Instant::now() + LONGEST;
         while child.try_wait().unwrap().is_none() {
+            assert!(std::time::Instant::now() < end, "{args:?} takes longer than {LONGEST:?}");
             for entry in fs::read_dir("/proc").unwrap().flatten() {
                 let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
                 let line = String::from_utf8_lossy(&line).into_owned();

@@ -48,7 +48,8 @@ pub(crate) fn assert_same(wanted: &Tree, got: &Tree) {
 }
 
 fn add(root: &Path, path: &Path, tree: &mut Tree, names: &mut BTreeMap<(u64, u64), PathBuf>) {
-    let full = root.join(path);
+    // A root that is a file has no name below itself.
+    let full = if path.as_os_str().is_empty() { root.to_owned() } else { root.join(path) };
     let meta = full.symlink_metadata().unwrap();
     let kind = FileType::from_raw_mode(meta.mode());
     let mut thing = format!(

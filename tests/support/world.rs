@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use crate::support::bed::Bed;
 
@@ -91,6 +92,50 @@ pub(crate) fn everything(folder: &Path) -> String {
     let mut lines: Vec<&str> = text.split("\\x00").collect();
     lines.sort_unstable();
     lines.join("\n")
+}
+
+/// Waits until `holds`; fails in the words of `what` when that takes a minute.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "a minute went by without this: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The same for what is asked of a storage or a server meanwhile.
+pub(crate) async fn reached(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let asked = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let done = tokio::time::timeout(PATIENCE, asked).await;
+    assert!(done.is_ok(), "a minute went by without this: {what}");
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The first objects of the copies in the bed's `store`, sorted.
+pub(crate) fn copies(bed: &Bed) -> Vec<String> {
+    let files = bed.files("store");
+    let first = files.iter().filter_map(|name| name.strip_suffix(".manifest.json"));
+    first.map(str::to_owned).collect()
+}
+
+/// Runs a job that must fail with these words on stderr: the bed's `store` is as before, and no
+/// temporary file is left.
+#[track_caller]
+pub(crate) fn fails(bed: &Bed, words: &str) {
+    let stored = || {
+        let files = bed.files("store").into_iter();
+        files.filter(|name| name != ".nxs-backup.json").collect::<Vec<_>>()
+    };
+    let before = stored();
+    bed.run(["start"]).exit(1).stderr_has(words);
+    assert_eq!(stored(), before, "a failed run changed what is stored");
+    assert_eq!(bed.files("tmp"), [""; 0]);
 }
 
 /// Runs a script in the bed with the shell, which must succeed, and returns what it printed.

@@ -46,6 +46,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 struct State {
     calls: Vec<Call>,
+    asked_bytes: u64,
     faults: BTreeMap<usize, Fault>,
     always: Option<Fault>,
     verbs: BTreeMap<&'static str, Fault>,
@@ -95,10 +96,16 @@ impl<S: Storage> Flaky<S> {
         self.lock().calls.clone()
     }
 
+    /// Returns how many bytes all reads so far asked for.
+    pub fn asked_bytes(&self) -> u64 {
+        self.lock().asked_bytes
+    }
+
     /// Forgets the calls and the faults; the next call is number 1.
     pub fn reset(&self) {
         let mut state = self.lock();
         state.calls.clear();
+        state.asked_bytes = 0;
         state.faults.clear();
         state.always = None;
         state.verbs.clear();
@@ -170,6 +177,7 @@ impl<S: Storage> Storage for Flaky<S> {
     }
 
     async fn get(&self, key: &Key, part: Range<u64>) -> Result<ByteStream> {
+        self.lock().asked_bytes += part.end.saturating_sub(part.start);
         match self.begin("get", key.as_str()).await? {
             Some(Fault::After(bytes, kind)) => {
                 let error = bytes::Error::new(injected(kind, "get", key.as_str()));

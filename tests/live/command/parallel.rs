@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use super::{bed, data};
-use crate::support::world::sh;
+use crate::support::world::{sh, until};
 
 /// Ends well only if another target is at work at the same time, within `tenths` of a second.
 fn meeting(parallel: usize, tenths: usize) -> String {
@@ -52,13 +51,13 @@ fn four_at_the_same_time_stay_within_the_memory_of_a_run() {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
-    while child.try_wait().unwrap().is_none() {
+    until("the end of the run", || {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let line = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         peak = peak.max(line.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        child.try_wait().unwrap().is_some()
+    });
     assert!(child.wait().unwrap().success());
     assert_eq!(data(&bed).len(), 4);
     assert!(peak > 0 && peak < 128 * 1024, "four dumps at the same time took {peak} KiB");
@@ -72,9 +71,8 @@ fn an_interruption_ends_all_that_are_at_work_and_begins_no_other() {
     let mut command = bed.command(["start"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     for name in ["pid-a", "pid-b"] {
-        while fs::read_to_string(bed.path(name)).unwrap_or_default().trim().is_empty() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let has_pid = || !fs::read_to_string(bed.path(name)).unwrap_or_default().trim().is_empty();
+        until("a command that runs", has_pid);
     }
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));

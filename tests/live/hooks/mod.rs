@@ -4,10 +4,9 @@ mod restore;
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::support::bed::Bed;
-use crate::support::world::sh;
+use crate::support::world::{copies, sh, until};
 
 /// A job of `command` with these hooks; its targets are `good` and `bad`.
 fn bed(hooks: &str) -> Bed {
@@ -39,10 +38,6 @@ fn said(bed: &Bed) -> Vec<String> {
 fn words(bed: &Bed) -> Vec<String> {
     let first = |line: String| line.split(' ').next().unwrap().to_owned();
     said(bed).into_iter().map(first).collect()
-}
-
-fn copies(bed: &Bed) -> usize {
-    bed.files("store").iter().filter(|name| name.ends_with(".dump")).count()
 }
 
 #[test]
@@ -130,7 +125,7 @@ fn a_failing_per_target_before_fails_that_target_only() {
             "after", "again"
         ]
     );
-    assert_eq!(copies(&bed), 1);
+    assert_eq!(copies(&bed).len(), 1);
 }
 
 #[test]
@@ -152,7 +147,7 @@ fn a_failing_after_or_on_error_is_an_error_of_its_own() {
         let bed = bed(ALL).stub("say", &format!("{SAY}; [ $1 != {bad} ]"));
         let ran = bed.run(["start"]).exit(3).noisy();
         assert!(ran.out().contains("after failed (exit status: 1)"), "{}", ran.out());
-        assert_eq!(copies(&bed), 2);
+        assert_eq!(copies(&bed).len(), 2);
         // A line that fails is the last of its hook.
         assert_eq!(words(&bed).contains(&"again".to_owned()), bad != "after");
     }
@@ -179,15 +174,14 @@ fn an_interruption_ends_a_hook_and_after_still_runs() {
     let bed = bed("before: 'sleep 300 & echo $! > $DIR/pid; wait'\nafter: say after");
     let mut command = bed.command(["start"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while fs::read_to_string(bed.path("pid")).unwrap_or_default().trim().is_empty() {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let has_pid = || !fs::read_to_string(bed.path("pid")).unwrap_or_default().trim().is_empty();
+    until("a hook that runs", has_pid);
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
     sh(&bed, GONE);
     let lines = said(&bed);
     assert!(lines.len() == 1 && lines[0].contains("result=failed"), "{lines:?}");
-    assert_eq!(copies(&bed), 0);
+    assert_eq!(copies(&bed).len(), 0);
 }
 
 #[test]

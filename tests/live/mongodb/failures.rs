@@ -3,17 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::live::mongodb::{ask, bed, copies, had, login, shared};
-use crate::support::bed::Bed;
+use crate::live::mongodb::{ask, bed, had, login, shared};
 use crate::support::procs::all;
 use crate::support::server::Server;
-
-#[track_caller]
-fn fails(bed: &Bed, words: &str) {
-    bed.run(["start"]).exit(1).stderr_has(words);
-    assert_eq!(copies(bed), [""; 0]);
-    assert_eq!(bed.files("tmp"), [""; 0]);
-}
+use crate::support::world::{copies, fails, until};
 
 #[test]
 fn a_wrong_password_an_unknown_database_and_nobody_at_the_port_are_told() {
@@ -85,9 +78,8 @@ fn a_server_that_dies_in_the_middle_costs_no_copy() {
     let mut running = bed.command(["start"]);
     running.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let running = running.spawn().unwrap();
-    while !all().any(|line| line.contains("--collection=slow")) {
-        thread::sleep(Duration::from_millis(20));
-    }
+    let dumps = || all().any(|line| line.contains("--collection=slow"));
+    until("a mongodump of the slow collection", dumps);
     thread::sleep(Duration::from_millis(1000));
     server.tell("crash");
     let output = running.wait_with_output().unwrap();

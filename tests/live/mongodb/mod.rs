@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::cli::{config, local};
 use crate::support::bed::Bed;
 use crate::support::server::Server;
-use crate::support::world::{sh, skipped};
+use crate::support::world::{copies, sh, skipped};
 
 /// The server that tests share; `None`, and loud, where it cannot be had.
 fn shared() -> Option<&'static Server> {
@@ -52,12 +52,6 @@ fn ask(server: &Server, words: &[&str]) -> String {
     let output = command.arg(script).arg(server.port(0).to_string()).args(words).output().unwrap();
     assert!(output.status.success(), "{words:?}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// The names of what was stored, without manifests.
-fn copies(bed: &Bed) -> Vec<String> {
-    let files = bed.files("store").into_iter();
-    files.filter(|name| name.ends_with(".mongodump.zst")).collect()
 }
 
 #[test]

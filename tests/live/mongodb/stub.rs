@@ -2,7 +2,7 @@
 
 use crate::cli::{config, local};
 use crate::support::bed::Bed;
-use crate::support::world::Disk;
+use crate::support::world::{Disk, fails};
 
 /// A job whose mongodump is a script. It lists a collection `shop.a` as the stock tool would, and
 /// then does what `dumps` says.
@@ -44,13 +44,6 @@ fn archive() -> Vec<u8> {
         end,
     ]
     .concat()
-}
-
-#[track_caller]
-fn fails(bed: &Bed, words: &str) {
-    bed.run(["start"]).exit(1).stderr_has(words);
-    assert!(!bed.files("store").iter().any(|name| name.contains(".mongodump")), "{words}");
-    assert_eq!(bed.files("tmp"), [""; 0]);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::fs;
 
-use crate::live::mongodb::{ask, bed, copies, login, shared};
+use crate::live::mongodb::{ask, bed, login, shared};
 use crate::support::procs::watched;
+use crate::support::world::copies;
 
 #[test]
 fn logins_tls_and_a_replica_set_lead_to_the_same_copy_and_show_no_password() {

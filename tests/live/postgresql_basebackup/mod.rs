@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::live::postgresql::{said, sql, sql_at};
 use crate::support::bed::Bed;
 use crate::support::server::Server;
-use crate::support::world::sh;
+use crate::support::world::{sh, until};
 
 /// A server of our own: these tests give it a standby and tablespaces.
 fn config(server: &Server, port: u16, more: &str) -> String {
@@ -170,9 +170,8 @@ fn a_standby_is_copied_and_its_copy_is_a_standby_until_told_otherwise() {
     sql(&server, "postgres", FILL);
     server.tell("standby");
     let had = sql(&server, "postgres", COUNT);
-    while sql_at(&server, 1, "postgres", "select count(*) from pg_class where relname = 't'") == "0"
-    {
-    }
+    let ask = "select count(*) from pg_class where relname = 't'";
+    until("the table on the standby", || sql_at(&server, 1, "postgres", ask) != "0");
     for more in ["wal: fetch", "wal: stream"] {
         let bed = Bed::new().config(&config(&server, 1, more));
         bed.run(["start"]);

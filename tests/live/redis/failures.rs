@@ -4,21 +4,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::live::redis::{bed, job, login, redis, stored};
-use crate::support::bed::Bed;
 use crate::support::server::Server;
-use crate::support::world::Disk;
+use crate::support::world::{Disk, copies, fails, until};
 
-/// The run fails with these words on stderr and leaves no copy.
-#[track_caller]
-fn fails(bed: &Bed, words: &str) {
-    bed.run(["start"]).exit(1).stderr_has(words);
-    assert_eq!(copies(bed), [""; 0]);
-}
-
-/// What lies on the storage beside the mark of its owner.
-fn copies(bed: &Bed) -> Vec<String> {
-    let files = bed.files("store").into_iter();
-    files.filter(|name| !name.ends_with(".nxs-backup.json")).collect()
+/// Tells whether somebody takes a copy of the server.
+fn is_copied(server: &Server) -> bool {
+    redis(server.port(0), 0, "INFO replication\n").contains("slave0:")
 }
 
 #[test]
@@ -83,9 +74,7 @@ fn a_server_that_dies_in_the_middle_costs_no_copy() {
     let mut running = bed.command(["start"]);
     running.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     let running = running.spawn().unwrap();
-    while !redis(server.port(0), 0, "INFO replication\n").contains("slave0:") {
-        thread::sleep(Duration::from_millis(50));
-    }
+    until("a replica", || is_copied(&server));
     thread::sleep(Duration::from_millis(1500));
     server.tell("crash");
     let output = running.wait_with_output().unwrap();
@@ -104,16 +93,12 @@ fn an_interrupted_run_leaves_no_replica_and_no_copy() {
     let mut running = bed.command(["start"]);
     running.stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     let mut running = running.spawn().unwrap();
-    while !redis(server.port(0), 0, "INFO replication\n").contains("slave0:") {
-        thread::sleep(Duration::from_millis(50));
-    }
+    until("a replica", || is_copied(&server));
     let pid = rustix::process::Pid::from_raw(running.id().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(130));
     assert_eq!(copies(&bed), [""; 0]);
-    while redis(server.port(0), 0, "INFO replication\n").contains("slave0:") {
-        thread::sleep(Duration::from_millis(50));
-    }
+    until("no replica any more", || !is_copied(&server));
 }
 
 #[test]

@@ -2,18 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use crate::live::sqlite::{bed, copies, job, sql};
-use crate::support::bed::Bed;
-use crate::support::world::{Disk, open_to_all, powerless, sh};
+use crate::live::sqlite::{bed, job, sql};
+use crate::support::world::{Disk, copies, fails, open_to_all, powerless, sh, until};
 
 const SOME: &str = "CREATE TABLE t (x); INSERT INTO t VALUES ('some'); CREATE INDEX i ON t (x);";
-
-#[track_caller]
-fn fails(bed: &Bed, words: &str) {
-    bed.run(["start"]).exit(1).stderr_has(words);
-    assert_eq!(copies(bed), [""; 0]);
-    assert_eq!(bed.files("tmp"), [""; 0]);
-}
 
 #[test]
 fn what_is_no_database_or_not_there_is_told() {
@@ -66,9 +58,7 @@ fn a_lock_that_lasts_longer_than_the_timeout_is_told_and_a_short_one_is_waited_f
         let mut command = Command::new("sh");
         command.args(["-c", &script]).current_dir(bed.path("")).stdout(Stdio::null());
         let running = command.spawn().unwrap();
-        while !bed.path("held").exists() {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
+        until("a lock on the database", || bed.path("held").exists());
         std::fs::remove_file(bed.path("held")).unwrap();
         running
     };
@@ -116,9 +106,7 @@ fn an_interrupted_copy_leaves_nothing_in_tmp_dir() {
     sql(&bed, "data/a.db", big);
     let mut command = bed.command(["start"]);
     let mut running = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    while bed.files("tmp").is_empty() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    until("a copy that goes on", || !bed.files("tmp").is_empty());
     let pid = rustix::process::Pid::from_raw(running.id().try_into().unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(running.wait().unwrap().code(), Some(130));

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::cli::{config, local};
 use crate::support::bed::Bed;
-use crate::support::world::sh;
+use crate::support::world::{copies, sh};
 
 /// A bed with a job `apps` that copies what `target` matches.
 fn bed(target: &str) -> Bed {
@@ -29,12 +29,6 @@ fn job(more: &str, source: &str) -> Bed {
 fn sql(bed: &Bed, database: &str, text: &str) -> String {
     std::fs::write(bed.path("do.sql"), text).unwrap();
     sh(bed, &format!("sqlite3 -bail '{database}' <do.sql"))
-}
-
-/// The names of what was stored, without manifests.
-fn copies(bed: &Bed) -> Vec<String> {
-    let files = bed.files("store").into_iter();
-    files.filter(|name| name.ends_with(".sqlite.zst")).collect()
 }
 
 /// A program that writes to a database without end, each time a row to both of two tables.

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
+use crate::support::world::reached;
 
 /// Puts four segments; after two of them `between` happens.
 async fn put_with_a_break(storage: &dyn Storage, keys: &Value, between: impl FnOnce()) {
@@ -25,9 +26,7 @@ async fn put_with_a_break(storage: &dyn Storage, keys: &Value, between: impl FnO
         for chunk in chunks(&half) {
             feeder.send(chunk).await.unwrap();
         }
-        while segments(keys).await.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        reached("two segments", async || segments(keys).await.len() >= 2).await;
         tokio::task::block_in_place(between);
         for chunk in chunks(&bytes) {
             feeder.send(chunk).await.unwrap();

@@ -8,7 +8,7 @@ use super::{SEGMENT, keystone, tempauth, with};
 use crate::cli::{config, job};
 use crate::support::bed::Bed;
 use crate::support::server::Server;
-use crate::support::world::{everything, sh};
+use crate::support::world::{everything, sh, until};
 
 /// A storage of these keys as the config has it; JSON is YAML.
 fn storage(keys: &Value, store: Value) -> String {
@@ -108,12 +108,12 @@ fn variables_say_what_the_config_does_not_and_no_process_shows_a_secret() {
         .env("OS_PROJECT_DOMAIN_NAME", "Default")
         .env("OS_REGION_NAME", "RegionOne");
     let mut running = bed.command(["start", "-v"]).spawn().unwrap();
-    while running.try_wait().unwrap().is_none() {
+    until("the end of the run", || {
         let line = format!("/proc/{}/cmdline", running.id());
         let line = std::fs::read(line).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&line).contains("HOME"));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+        running.try_wait().unwrap().is_some()
+    });
     assert!(running.wait().unwrap().success());
     bed.run(["restore", "--to", "out"]);
     came_back(&bed, "out");

@@ -11,6 +11,7 @@ use super::{
     tempauth, with,
 };
 use crate::support::server::Server;
+use crate::support::world::reached;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_byte_more_than_a_segment_makes_two() {
@@ -62,9 +63,7 @@ async fn a_large_body_that_breaks_or_is_given_up_leaves_no_segment() {
         for chunk in chunks(&bytes) {
             feeder.send(chunk).await.unwrap();
         }
-        while segments(&keys).await.len() < before.len() + 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        reached("two segments", async || segments(&keys).await.len() >= before.len() + 2).await;
         assert!(names(&*storage).await.len() == 2, "an upload that goes on has no mark");
     };
     tokio::select! {
@@ -111,9 +110,7 @@ async fn what_a_killed_store_keeps_of_an_upload_is_listed_and_can_be_deleted() {
         for chunk in chunks(&bytes) {
             feeder.send(chunk).await.unwrap();
         }
-        while segments(&keys).await.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        reached("two segments", async || segments(&keys).await.len() >= 2).await;
         tokio::task::block_in_place(|| server.tell("kill"));
         for chunk in chunks(&bytes) {
             feeder.send(chunk).await.ok();
