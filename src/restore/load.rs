@@ -151,7 +151,7 @@ async fn dump_to(
     Ok(path)
 }
 
-/// Unpacks a physical copy into `dir` and makes it ready; gives the next steps for a person.
+/// Unpacks a physical copy, with what it builds on, into `dir` and makes it ready; gives the next steps for a person.
 ///
 /// Errors: [`Error::EveryStorage`]; what was written must not be trusted then.
 pub async fn prepared(
@@ -164,9 +164,13 @@ pub async fn prepared(
     let was_empty = fs::read_dir(dir).map_err(other)?.next().is_none();
     let mut tries = Vec::new();
     for (number, held) in choice.held.iter().enumerate() {
-        match unpack(held, preparer, dir, how).await {
-            Ok(mut restored) => {
-                let steps = preparer.prepare(dir, &[]).await.map_err(other)?;
+        match unpack_all(choice, held, preparer, dir, how).await {
+            Ok((mut restored, increments)) => {
+                let parts: Vec<&Path> = increments.iter().map(PathBuf::as_path).collect();
+                let steps = preparer.prepare(dir, &parts).await.map_err(other)?;
+                for part in parts {
+                    fs::remove_dir_all(part).map_err(other)?;
+                }
                 restored.warnings.extend(tries);
                 return Ok((restored, steps));
             }
@@ -182,6 +186,32 @@ pub async fn prepared(
         }
     }
     Err(Error::EveryStorage { target: display(&choice.manifest.target), tries })
+}
+
+/// Unpacks the full copy into `dir` and each later one into a folder of its own below it, which
+/// are given back in order.
+async fn unpack_all<'a>(
+    choice: &Choice<'a>,
+    held: &Held<'a>,
+    preparer: &dyn Preparer,
+    dir: &Path,
+    how: &How,
+) -> Result<(Restored, Vec<PathBuf>), Error> {
+    let links: Vec<Held<'_>> = choice.above(held)?.into_iter().chain([*held]).collect();
+    let (mut all, mut increments) = (Restored::default(), Vec::new());
+    for (number, link) in links.iter().enumerate() {
+        let folder = match number {
+            0 => dir.to_owned(),
+            number => dir.join(format!("nxs-increment-{number}")),
+        };
+        if number > 0 {
+            fs::create_dir(&folder).map_err(other)?;
+            increments.push(folder.clone());
+        }
+        let one = unpack(link, preparer, &folder, how).await?;
+        (all.files, all.bytes, all.place) = (all.files + one.files, all.bytes + one.bytes, one.place);
+    }
+    Ok((all, increments))
 }
 
 async fn unpack(
