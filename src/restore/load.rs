@@ -10,6 +10,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::base::{BoxError, chain, component, display};
 use crate::catalogue::Manifest;
 use crate::plan::JobSource;
@@ -166,11 +168,8 @@ pub async fn prepared(
     for (number, held) in choice.held.iter().enumerate() {
         match unpack_all(choice, held, preparer, dir, how).await {
             Ok((mut restored, increments)) => {
-                let parts: Vec<&Path> = increments.iter().map(PathBuf::as_path).collect();
+                let parts: Vec<&Path> = increments.iter().map(TempDir::path).collect();
                 let steps = preparer.prepare(dir, &parts).await.map_err(other)?;
-                for part in parts {
-                    fs::remove_dir_all(part).map_err(other)?;
-                }
                 restored.warnings.extend(tries);
                 return Ok((restored, steps));
             }
@@ -188,30 +187,39 @@ pub async fn prepared(
     Err(Error::EveryStorage { target: display(&choice.manifest.target), tries })
 }
 
-/// Unpacks the full copy into `dir` and each later one into a folder of its own below it, which
-/// are given back in order.
+/// Unpacks the full copy into `dir` and each later one into a folder of its own beside it, gone
+/// with its value, which are given back in order.
+///
+/// Not below it: tools take away what they do not know there.
 async fn unpack_all<'a>(
     choice: &Choice<'a>,
     held: &Held<'a>,
     preparer: &dyn Preparer,
     dir: &Path,
     how: &How,
-) -> Result<(Restored, Vec<PathBuf>), Error> {
+) -> Result<(Restored, Vec<TempDir>), Error> {
     let links: Vec<Held<'_>> = choice.above(held)?.into_iter().chain([*held]).collect();
     let (mut all, mut increments) = (Restored::default(), Vec::new());
     for (number, link) in links.iter().enumerate() {
-        let folder = match number {
-            0 => dir.to_owned(),
-            number => dir.join(format!("nxs-increment-{number}")),
-        };
         if number > 0 {
-            fs::create_dir(&folder).map_err(other)?;
-            increments.push(folder.clone());
+            increments.push(beside(dir, number)?);
         }
-        let one = unpack(link, preparer, &folder, how).await?;
+        let folder = increments.last().map_or(dir, TempDir::path);
+        let one = unpack(link, preparer, folder, how).await?;
         (all.files, all.bytes, all.place) = (all.files + one.files, all.bytes + one.bytes, one.place);
     }
     Ok((all, increments))
+}
+
+/// Makes a folder for an increment, on the same disk as what it will be applied to.
+fn beside(dir: &Path, number: usize) -> Result<TempDir, Error> {
+    let real = dir.canonicalize().map_err(other)?;
+    let above = real.parent().unwrap_or(&real);
+    let made = tempfile::Builder::new().prefix(&format!(".nxs-increment-{number}-")).tempdir_in(above);
+    made.map_err(|error| {
+        let above = above.display();
+        other(format!("{above}: no folder for an increment can be made there: {error}"))
+    })
 }
 
 async fn unpack(

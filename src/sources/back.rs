@@ -55,7 +55,7 @@ pub trait Loader: Send + Sync {
 #[async_trait]
 pub trait Preparer: Send + Sync {
     /// Unpacks one artefact; of a chain each in its turn, from the full one on. `folder` is the
-    /// `dir` of [`Self::prepare`] for the first, and a folder of its own below it for each later one.
+    /// `dir` of [`Self::prepare`] for the first, and a folder of its own beside it for each later one.
     async fn unpack(&self, stored: &Stored, dump: ByteStream, folder: &Path) -> Result<()>;
     /// Makes `dir` ready with `increments`, in order, which are removed then, and returns the next steps for a person:
     /// commands and sentences, one a line.

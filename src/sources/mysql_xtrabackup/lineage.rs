@@ -50,29 +50,31 @@ fn first_file(datadir: &str, home: &str, files: &str) -> PathBuf {
     Path::new(datadir).join(home).join(first)
 }
 
-/// Asks how far the server's log has come.
+/// Asks for the last checkpoint of the server's log: a copy ends at one, so no later one of the same
+/// history is before it.
 ///
 /// Errors: [`Kind::Tool`] when it does not tell; it takes the right `PROCESS`, as the copy does.
 pub(super) async fn position(client: &Client, server: &Server) -> Result<u64> {
     let answer = client.ask(server, "SHOW ENGINE INNODB STATUS").await?;
     let text = answer.iter().map(|line| String::from_utf8_lossy(line));
     let found = text.filter_map(|line| {
-        line.trim_start().strip_prefix("Log sequence number").map(|rest| rest.trim().to_owned())
+        line.trim_start().strip_prefix("Last checkpoint at").map(|rest| rest.trim().to_owned())
     });
     found.filter_map(|number| number.parse().ok()).next().ok_or_else(|| Error {
         kind: Kind::Tool,
         subject: client.subject.clone(),
-        problem: "SHOW ENGINE INNODB STATUS tells no log sequence number".into(),
+        problem: "SHOW ENGINE INNODB STATUS tells no last checkpoint".into(),
         source: None,
     })
 }
 
-/// Says why no copy can begin at `since` where the log has come as far as `now`.
+/// Says why no copy can begin at `since` where the last checkpoint is at `now`.
 pub(super) fn refusal(since: &str, now: Result<u64>) -> Option<String> {
     match (since.parse::<u64>(), now) {
         (Ok(since), Ok(now)) if since <= now => None,
         (Ok(since), Ok(now)) => Some(format!(
-            "the server's log is at {now}, before {since}, where that copy ends: was it set back?"
+            "the server's last checkpoint is at {now}, before {since}, where that copy ends: was it set \
+             back?"
         )),
         (Err(_), _) => Some(format!("{since} is no log position")),
         (_, Err(error)) => Some(format!("where the log is cannot be told: {}", chain(&error))),

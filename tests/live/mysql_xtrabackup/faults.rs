@@ -38,11 +38,11 @@ fn what_ends_a_copy_before_its_end_leaves_none() {
     nothing_left(&dying);
     server.tell("start_a");
 
-    // A lock that lasts.
+    // A lock that lasts: another backup is at work.
     let socket = server.path("a.sock");
     let mut holder = std::process::Command::new("mariadb");
     holder.args(["--no-defaults", "-uroot"]).arg(format!("--socket={}", socket.display()));
-    holder.args(["-e", "FLUSH TABLES WITH READ LOCK; SELECT SLEEP(120)"]);
+    holder.args(["-e", "BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; SELECT SLEEP(120)"]);
     let mut holder = holder.stdout(Stdio::null()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(500));
     fails(&job(&server, "timeout: 4s", ""), "mariadb-backup gave nothing for 4 s");
