@@ -206,7 +206,8 @@ async fn unpack_all<'a>(
         }
         let folder = increments.last().map_or(dir, TempDir::path);
         let one = unpack(link, preparer, folder, how).await?;
-        (all.files, all.bytes, all.place) = (all.files + one.files, all.bytes + one.bytes, one.place);
+        (all.files, all.bytes, all.place) =
+            (all.files + one.files, all.bytes + one.bytes, one.place);
     }
     Ok((all, increments))
 }
@@ -215,7 +216,8 @@ async fn unpack_all<'a>(
 fn beside(dir: &Path, number: usize) -> Result<TempDir, Error> {
     let real = dir.canonicalize().map_err(other)?;
     let above = real.parent().unwrap_or(&real);
-    let made = tempfile::Builder::new().prefix(&format!(".nxs-increment-{number}-")).tempdir_in(above);
+    let made =
+        tempfile::Builder::new().prefix(&format!(".nxs-increment-{number}-")).tempdir_in(above);
     made.map_err(|error| {
         let above = above.display();
         other(format!("{above}: no folder for an increment can be made there: {error}"))

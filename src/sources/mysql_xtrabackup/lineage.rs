@@ -98,12 +98,8 @@ mod tests {
         assert_eq!(refusal("12", Ok(12)), None);
         assert!(refusal("13", Ok(12)).unwrap().contains("was it set back"));
         assert!(refusal("x", Ok(12)).unwrap().contains("is no log position"));
-        let silent = Error {
-            kind: Kind::Tool,
-            subject: "s".into(),
-            problem: "gone".into(),
-            source: None,
-        };
+        let silent =
+            Error { kind: Kind::Tool, subject: "s".into(), problem: "gone".into(), source: None };
         assert!(refusal("1", Err(silent)).unwrap().contains("s: gone"));
     }
 }

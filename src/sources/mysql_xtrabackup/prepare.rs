@@ -54,8 +54,7 @@ impl Xtrabackup {
             source: None,
         })?;
         let is_maria = text.lines().any(|line| line.contains("MariaDB"));
-        let fits =
-            |one: &Program| (one.flavour == Flavour::Maria) == is_maria;
+        let fits = |one: &Program| (one.flavour == Flavour::Maria) == is_maria;
         let best = programs.iter().position(fits).unwrap_or(0);
         Ok(programs.swap_remove(best))
     }

@@ -22,7 +22,7 @@ fn what_ends_a_copy_before_its_end_leaves_none() {
     let halting = "case \"$*\" in *--version*) exec /usr/bin/mariadb-backup \"$@\";; esac; d=$(dirname $0)/..; \
         { /usr/bin/mariadb-backup \"$@\"; echo $? > $d/rc; } | { head -c 100000; touch $d/half; \
         while [ ! -e $d/go ]; do sleep 0.05; done; cat; }; exit $(cat $d/rc)";
-    let dying = job(&server, "throttle: 9", "").stub("mariadb-backup", halting);
+    let dying = job(&server, "throttle: 99", "").stub("mariadb-backup", halting);
     let mut command = dying.command(["start"]);
     let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     while !dying.path("half").exists() {
@@ -50,7 +50,7 @@ fn what_ends_a_copy_before_its_end_leaves_none() {
     holder.wait().unwrap();
 
     // A disk that is full of the spool.
-    let full = job(&server, "throttle: 9\ncompress: none", "spool: yes");
+    let full = job(&server, "throttle: 99\ncompress: none", "spool: yes");
     if let Some(_disk) = Disk::mount(&full, "tmp", "3m") {
         full.run(["start"]).exit(1).stderr_has("No space left");
         assert_eq!(stored(&full), [""; 0]);
@@ -61,13 +61,17 @@ fn what_ends_a_copy_before_its_end_leaves_none() {
 #[test]
 fn a_user_without_rights_and_a_tool_that_is_missing_or_old_are_told() {
     let server = Server::own("mariadb");
-    sql(&server, "a", "CREATE USER few@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT ON *.* TO few@'127.0.0.1'");
+    sql(
+        &server,
+        "a",
+        "CREATE USER few@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT ON *.* TO few@'127.0.0.1'",
+    );
     let few = root(&server, 0).replace("db_user: root", "db_user: few").replace("svcpw", "pw");
-    fails(&bed("mysql_xtrabackup", &few, "throttle: 9", ""), "mariadb-backup failed");
+    fails(&bed("mysql_xtrabackup", &few, "throttle: 99", ""), "mariadb-backup failed");
     let old = "mariadb-backup based on MariaDB server 5.5.68-MariaDB Linux (x86_64)";
-    let old = job(&server, "throttle: 9", "").stub("mariadb-backup", &format!("echo '{old}'"));
+    let old = job(&server, "throttle: 99", "").stub("mariadb-backup", &format!("echo '{old}'"));
     fails(&old, "mariadb-backup is of version 5.5.68, older than the server's 10.");
-    let missing = job(&server, "throttle: 9", "");
+    let missing = job(&server, "throttle: 99", "");
     sh(&missing, "ln -s $(command -v mariadb) bin/mariadb");
     let path = missing.path("bin").display().to_string();
     fails(&missing.env("PATH", &path), "install the package mariadb-backup");
@@ -79,12 +83,19 @@ fn nobody_sees_the_password_while_the_copy_runs() {
     let password = "a'b\"c$d\\e f%g#h:i@j/k";
     let quoted = password.replace('\\', "\\\\").replace('\'', "''");
     let mut client = std::process::Command::new("mariadb");
-    client.args(["--no-defaults", "-uroot"]).arg(format!("--socket={}", server.path("a.sock").display()));
-    answer(client, &format!("CREATE USER odd@'127.0.0.1' IDENTIFIED BY '{quoted}'; \
-        GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO odd@'127.0.0.1'"));
+    client
+        .args(["--no-defaults", "-uroot"])
+        .arg(format!("--socket={}", server.path("a.sock").display()));
+    answer(
+        client,
+        &format!(
+            "CREATE USER odd@'127.0.0.1' IDENTIFIED BY '{quoted}'; \
+        GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO odd@'127.0.0.1'"
+        ),
+    );
     let connect = root(&server, 0).replace("db_user: root", "db_user: odd");
     let connect = connect.replace("svcpw", &serde_json::to_string(password).unwrap());
-    let bed = bed("mysql_xtrabackup", &connect, "throttle: 9", "");
+    let bed = bed("mysql_xtrabackup", &connect, "throttle: 99", "");
     let (output, seen) = watched(bed.command(["start", "-v"]));
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "{said}");

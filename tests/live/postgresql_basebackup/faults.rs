@@ -32,11 +32,13 @@ fn a_server_that_dies_a_damaged_page_and_a_full_disk_leave_no_copy() {
     let server = Server::own("postgresql");
     sql(&server, "postgres", FILL);
     // Slow enough to be hit: the storage takes 1 MiB a second.
-    let slow = config(&server, 0, "checkpoint: fast").replace("compress: zstd", "limits: {net: 1MiB}");
+    let slow =
+        config(&server, 0, "checkpoint: fast").replace("compress: zstd", "limits: {net: 1MiB}");
     let dying = Bed::new().config(&slow);
     let child = dying.command(["start"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
     let child = child.unwrap();
-    let streams = "select count(*) from pg_stat_progress_basebackup where backup_streamed > 1000000";
+    let streams =
+        "select count(*) from pg_stat_progress_basebackup where backup_streamed > 1000000";
     while sql(&server, "postgres", streams) == "0" {
         std::thread::sleep(Duration::from_millis(20));
     }
