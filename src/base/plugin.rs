@@ -22,6 +22,8 @@ pub struct Plugin {
     pub on_job: bool,
     /// Its copies build on one another.
     pub in_chains: bool,
+    /// Its copies build on one another where the job has `incremental`.
+    pub may_chain: bool,
     /// Describes its keys.
     pub schema: MakeSchema,
     /// Its keys as commented YAML, for `generate`: blanks to fill in are `''` with a comment
@@ -75,6 +77,13 @@ impl Plugin {
         self
     }
 
+    /// Says that its copies build on one another where the job has `incremental`.
+    #[must_use]
+    pub const fn may_chain(mut self) -> Self {
+        self.may_chain = true;
+        self
+    }
+
     /// Gives its keys as commented YAML.
     #[must_use]
     pub const fn sample(mut self, yaml: &'static str) -> Self {
@@ -83,8 +92,8 @@ impl Plugin {
     }
 
     const fn new(name: &'static str, aliases: &'static [&'static str], schema: MakeSchema) -> Self {
-        let (group, on_job, in_chains, sample) = (None, false, false, "");
-        Self { name, aliases, group, on_job, in_chains, schema, sample }
+        let (group, on_job, in_chains, may_chain) = (None, false, false, false);
+        Self { name, aliases, group, on_job, in_chains, may_chain, schema, sample: "" }
     }
 
     /// Tells whether `word` names it.

@@ -90,6 +90,10 @@ pub struct Manifest {
     /// What an increment of a dump would begin at: a log position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub position: Option<String>,
+    /// What an increment of a dump builds only on a copy with the same of: server and options,
+    /// hashed; where this is one of a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// The snapshot that was read.
     #[serde(default)]
     pub snapshot: Option<serde_json::Value>,
@@ -234,6 +238,11 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Returns what tells the chain that it is one of; nothing for a copy that stands alone.
+    pub fn scope(&self) -> Option<&str> {
+        self.tree.as_ref().map(|tree| &tree.scope).or(self.scope.as_ref()).map(String::as_str)
+    }
+
     /// Returns the run's start as the clock on the wall showed it.
     pub fn local_start(&self) -> civil::DateTime {
         let offset = tz::Offset::from_seconds(self.utc_offset_secs).unwrap_or(tz::Offset::UTC);
@@ -287,6 +296,7 @@ pub(crate) mod tests {
             server_version: None,
             checked: None,
             position: None,
+            scope: None,
             snapshot: None,
             policy: serde_json::json!({"days": 7}),
             hooks: Vec::new(),

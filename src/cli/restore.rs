@@ -191,9 +191,10 @@ async fn commands(
 ) -> Result<Explained, apply::Error> {
     let mut done = Err(apply::Error::NoMatch(how.paths.join(", ")));
     for held in &choice.held {
-        done = match held.stored.manifest.tree {
-            None => explain(held, into, how).await,
-            Some(_) => match choice.above(held) {
+        let manifest = &held.stored.manifest;
+        done = match manifest.tree.is_some() || manifest.parent.is_some() {
+            false => explain(held, into, how).await,
+            true => match choice.above(held) {
                 Ok(above) => explain_chain(held, &above, into, how).await,
                 Err(error) => Err(error),
             },

@@ -1,8 +1,14 @@
 //! How the copies of a job build on one another, from its keys.
 
+use crate::base::Plugin;
 use crate::config::{Draft, Incremental, Problem, raw};
 use crate::plan::Increments;
 use crate::retention::Scheme;
+
+/// Tells whether copies of a job of this kind with these keys build on one another.
+pub(crate) fn are_meant(kind: Option<&Plugin>, keys: &raw::Job) -> bool {
+    kind.is_some_and(|kind| kind.in_chains || (kind.may_chain && keys.incremental.is_some()))
+}
 
 /// Resolves the keys of increments; keys of other kinds of jobs are problems of the draft.
 pub(crate) fn resolve(keys: &raw::Job, draft: &mut Draft) -> Option<Increments> {
@@ -13,12 +19,17 @@ pub(crate) fn resolve(keys: &raw::Job, draft: &mut Draft) -> Option<Increments> 
         ("keep_chain_days", keys.keep_chain_days.is_some()),
     ];
     let set = |key: &&&str| set.iter().any(|(known, is_set)| *known == **key && *is_set);
-    if !draft.kind().is_some_and(|kind| kind.in_chains) {
+    if !are_meant(draft.kind(), keys) {
+        let may_chain = draft.kind().is_some_and(|kind| kind.may_chain);
         for key in ALL.iter().filter(&set) {
             let kind = draft.type_word().unwrap_or_default();
-            let message = format!("`{key}` is for increments; copies of `{kind}` stand alone");
+            let (why, hint) = match may_chain {
+                true => ("the job has no `incremental`".to_owned(), "add `incremental`"),
+                false => (format!("copies of `{kind}` stand alone"), "use `type: inc_files`"),
+            };
+            let message = format!("`{key}` is for increments; {why}");
             let problem = Problem::error(draft.node.mark_of(key), &draft.path, message);
-            draft.problems.push(problem.with_hint("remove it, or use `type: inc_files`"));
+            draft.problems.push(problem.with_hint(format!("remove it, or {hint}")));
         }
         return None;
     }

@@ -179,7 +179,7 @@ fn places(
         let mut problems = Problems::default();
         let peers = storages.iter().filter(on).filter(|one| one.kind.name == storage.kind.name);
         let (peers, node, path) = (peers.count(), &draft.node, &draft.path);
-        let in_chains = draft.kind().is_some_and(|kind| kind.in_chains);
+        let in_chains = increments::are_meant(draft.kind(), keys);
         let limits = common.limits;
         let above = place::Above { keys, node, path, limits, peers, tmp_dir, in_chains };
         let resolved = place::resolve(storage, &above, &places, &mut problems);

@@ -152,7 +152,7 @@ async fn from_one(
     let restored = match (&held.stored.manifest.index, how.paths.is_empty()) {
         (Some(_), true) => whole_tree(held, into, how).await?,
         (Some(_), false) => ranged::members(held, into, how).await?,
-        (None, true) => one_file(held, into, how).await?,
+        (None, true) => files_of_dump(choice, held, into, how).await?,
         (None, false) => {
             let what = format!("{}, which holds no files", held.stored.manifest.target);
             return Err(Error::NoMatch(what));
@@ -254,6 +254,22 @@ pub(crate) fn strip(held: &Held<'_>, how: &How) -> Option<Vec<u8>> {
     let path = untext(&held.stored.manifest.target);
     let member = path.strip_prefix(b"/").unwrap_or(&path);
     how.strip.then(|| member.to_owned())
+}
+
+/// A dump with all that it builds on, each a file of its own.
+async fn files_of_dump(
+    choice: &Choice<'_>,
+    held: &Held<'_>,
+    into: &Path,
+    how: &How,
+) -> Result<Restored, Error> {
+    let mut restored = Restored::default();
+    for link in choice.above(held)?.iter().chain([held]) {
+        let one = one_file(link, into, how).await?;
+        restored.files += one.files;
+        restored.bytes += one.bytes;
+    }
+    Ok(restored)
 }
 
 /// A dump: its raw bytes under the name that it has on the storage, without the compression's

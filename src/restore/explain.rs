@@ -47,13 +47,16 @@ pub async fn explain_chain(
     let whole = Meant { in_order: true, ..Meant::default() };
     if into.is_none() || how.paths.is_empty() {
         let mut said: Vec<String> = links().flat_map(|held| lines(held, into, &whole)).collect();
-        if how.strip && into.is_some() {
+        if how.strip && into.is_some() && held.stored.manifest.tree.is_some() {
             said.push(format!(
                 "# the tree lies at its full path there, {}",
                 display(&held.stored.manifest.target)
             ));
         }
         return Ok(Explained { lines: said, matched: BTreeSet::new() });
+    }
+    if held.stored.manifest.index.is_none() {
+        return Err(Error::NoMatch(how.paths.join(", ")));
     }
     let (mut by_holder, matched) = holders(held, how).await?;
     let mut said = Vec::new();

@@ -10,6 +10,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::base::{BoxError, chain, component, display};
 use crate::catalogue::Manifest;
 use crate::plan::JobSource;
@@ -151,7 +153,7 @@ async fn dump_to(
     Ok(path)
 }
 
-/// Unpacks a physical copy into `dir` and makes it ready; gives the next steps for a person.
+/// Unpacks a physical copy, with what it builds on, into `dir` and makes it ready; gives the next steps for a person.
 ///
 /// Errors: [`Error::EveryStorage`]; what was written must not be trusted then.
 pub async fn prepared(
@@ -164,9 +166,10 @@ pub async fn prepared(
     let was_empty = fs::read_dir(dir).map_err(other)?.next().is_none();
     let mut tries = Vec::new();
     for (number, held) in choice.held.iter().enumerate() {
-        match unpack(held, preparer, dir, how).await {
-            Ok(mut restored) => {
-                let steps = preparer.prepare(dir, &[]).await.map_err(other)?;
+        match unpack_all(choice, held, preparer, dir, how).await {
+            Ok((mut restored, increments)) => {
+                let parts: Vec<&Path> = increments.iter().map(TempDir::path).collect();
+                let steps = preparer.prepare(dir, &parts).await.map_err(other)?;
                 restored.warnings.extend(tries);
                 return Ok((restored, steps));
             }
@@ -182,6 +185,43 @@ pub async fn prepared(
         }
     }
     Err(Error::EveryStorage { target: display(&choice.manifest.target), tries })
+}
+
+/// Unpacks the full copy into `dir` and each later one into a folder of its own beside it, gone
+/// with its value, which are given back in order.
+///
+/// Not below it: tools take away what they do not know there.
+async fn unpack_all<'a>(
+    choice: &Choice<'a>,
+    held: &Held<'a>,
+    preparer: &dyn Preparer,
+    dir: &Path,
+    how: &How,
+) -> Result<(Restored, Vec<TempDir>), Error> {
+    let links: Vec<Held<'_>> = choice.above(held)?.into_iter().chain([*held]).collect();
+    let (mut all, mut increments) = (Restored::default(), Vec::new());
+    for (number, link) in links.iter().enumerate() {
+        if number > 0 {
+            increments.push(beside(dir, number)?);
+        }
+        let folder = increments.last().map_or(dir, TempDir::path);
+        let one = unpack(link, preparer, folder, how).await?;
+        (all.files, all.bytes, all.place) =
+            (all.files + one.files, all.bytes + one.bytes, one.place);
+    }
+    Ok((all, increments))
+}
+
+/// Makes a folder for an increment, on the same disk as what it will be applied to.
+fn beside(dir: &Path, number: usize) -> Result<TempDir, Error> {
+    let real = dir.canonicalize().map_err(other)?;
+    let above = real.parent().unwrap_or(&real);
+    let made =
+        tempfile::Builder::new().prefix(&format!(".nxs-increment-{number}-")).tempdir_in(above);
+    made.map_err(|error| {
+        let above = above.display();
+        other(format!("{above}: no folder for an increment can be made there: {error}"))
+    })
 }
 
 async fn unpack(

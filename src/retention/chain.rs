@@ -25,9 +25,9 @@ pub struct Link {
     pub started: Timestamp,
     /// The day of its run by the clock on the wall.
     pub day: civil::Date,
-    /// Bytes of the whole tree of that moment.
+    /// Bytes of the whole tree of that moment; of a dump, what it holds itself.
     pub tree_bytes: u64,
-    /// What decides about the tree beside its files: path, excludes, encryption, hashed.
+    /// What decides about the content beside its files: path, server, excludes, encryption, hashed.
     pub scope: String,
     /// Whether every file that was asked for is inside.
     pub complete: bool,
@@ -72,7 +72,7 @@ pub struct Choice {
 pub enum Fallback {
     /// This one, or one that it descends from, is missing or damaged.
     Damaged(ArtefactId),
-    /// Path, excludes or encryption are others than they were.
+    /// Path, server, options, excludes or encryption are others than they were.
     OtherScope,
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn past(due: &[Due<'_>]) -> Vec<Size> {
     let Some(due) = due.iter().max_by_key(|due| due.stored.len()) else { return Vec::new() };
     let mut known: Vec<&Manifest> =
         due.stored.iter().filter(|stored| stored.intact).map(|stored| &stored.manifest).collect();
+    known.retain(|manifest| manifest.parent.is_none() || manifest.tree.is_some());
     known.sort_by_key(|manifest| manifest.started);
     known.into_iter().map(Size::of).collect()
 }

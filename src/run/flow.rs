@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::archive::{Base, ChainOptions, IndexWriter, PackOptions, Packed, TreeSize, pack};
+use crate::archive::{Base, IndexWriter, PackOptions, Packed, TreeSize, pack};
 use crate::base::{ArtefactId, BoxError, Cancelled, Digest, Progress, Warnings};
 use crate::run::Run;
 use crate::run::items::Item;
+use crate::run::store::Ground;
 use crate::stream::{
     self, ByteStream, Codec, Compression, DumpFacts, Frames, Payload, Pending, Remove, Sums, Tree,
     compress,
@@ -87,14 +88,14 @@ impl Flow {
         id: &ArtefactId,
         expected_bytes: Option<u64>,
         marks: Vec<u64>,
-        chain: Option<ChainOptions>,
+        Ground { chain, since }: Ground,
         run: &Run<'_>,
     ) -> Result<Opened, BoxError> {
         let begun = Instant::now();
         let progress = progress_of(item, expected_bytes, run);
         let mut compression = item.source.compression;
         let (mut naming, mut remains) = (None, None);
-        let (raw, made) = match ask(item, run).await? {
+        let (raw, made) = match ask(item, since.as_deref(), run).await? {
             Payload::Elsewhere(why) => return Ok(Opened::Elsewhere(why)),
             Payload::Produced(file) => {
                 if file.is_compressed {
@@ -171,12 +172,19 @@ impl Flow {
 }
 
 /// Opens the target; a source that is still at it when somebody asks to stop is let go.
-async fn ask(item: &Item<'_>, run: &Run<'_>) -> Result<Payload, BoxError> {
+async fn ask(item: &Item<'_>, since: Option<&str>, run: &Run<'_>) -> Result<Payload, BoxError> {
     let occasion = run.occasion();
+    let (source, target) = (&item.source.source, &item.target);
+    let opened = async {
+        match (since, source.grow()) {
+            (Some(position), Some(source)) => source.open_since(target, position).await,
+            _ => source.open_on(target, &occasion).await,
+        }
+    };
     tokio::select! {
         biased;
         () = run.scene.env.cancel.cancelled() => Err(Cancelled.into()),
-        opened = item.source.source.open_on(&item.target, &occasion) => Ok(opened?),
+        opened = opened => Ok(opened?),
     }
 }
 

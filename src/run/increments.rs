@@ -7,16 +7,16 @@ use futures_util::future::join_all;
 use tracing::{info, warn};
 
 use crate::archive::{Base, ChainOptions};
-use crate::base::{ArtefactId, Step, display};
+use crate::base::{ArtefactId, Step, chain, display};
 use crate::catalogue::{Manifest, Parent, Stored, Survey, manifest_key};
 use crate::plan::{Increments, Place};
-use crate::report::TargetReport;
+use crate::report::{PlaceOutcome, TargetReport};
 use crate::retention::{self, Choice, Fallback, Link};
 use crate::run::items::Item;
 use crate::run::parent_index;
 use crate::run::rotate::as_link;
 use crate::run::shelf::{Due, DueInChain, OnShelf, Shelf};
-use crate::run::store::{self, Group};
+use crate::run::store::{self, Ground, Group};
 use crate::run::{Run, Scene, links};
 
 /// Asks the storages what they hold, fills what they lack, and decides which get what.
@@ -35,7 +35,15 @@ pub(crate) async fn groups<'a>(
             Err(place) => report.places.push(place),
         }
     }
-    let scope = scope_of(item);
+    let scope = match scope_of(item).await {
+        Ok(scope) => scope,
+        Err(error) => {
+            let failed = || PlaceOutcome::Failed("the source failed".into());
+            report.places.extend(on.into_iter().map(|shelf| shelf.report.with(failed())));
+            report.errors.push(chain(&error));
+            return Vec::new();
+        }
+    };
     links::fill(run, how, &scope, &mut on).await;
     let (mut choices, mut bases);
     loop {
@@ -61,10 +69,14 @@ pub(crate) async fn groups<'a>(
     }
     let group = |(number, (parent, due)): (usize, (Option<ArtefactId>, _))| {
         let id = ArtefactId::of_group(&run.id, item.number, number + 1);
-        let base = parent.and_then(|parent| bases.remove(&parent));
         let (artefact, force_read) = (id.clone(), how.force_read);
+        let (base, since) = match parent.and_then(|parent| bases.remove(&parent)) {
+            None => (None, None),
+            Some(Foot::Tree(base)) => (Some(base), None),
+            Some(Foot::Dump(position)) => (None, Some(position)),
+        };
         let chain = ChainOptions { artefact, base, force_read, slack: ChainOptions::SLACK };
-        Group { id, due, chain: Some(chain) }
+        Group { id, due, ground: Ground { chain: Some(chain), since } }
     };
     groups.into_iter().enumerate().map(group).collect()
 }
@@ -102,10 +114,18 @@ fn full(how: &Increments) -> Choice {
     Choice { step, parent: None, fallback: None }
 }
 
-/// What came of opening the indexes that the new copies build on.
+/// What a new copy builds on.
+enum Foot {
+    /// The index of a tree.
+    Tree(Base),
+    /// The position at which a dump ends.
+    Dump(String),
+}
+
+/// What came of opening what the new copies build on.
 enum Opened {
-    All(BTreeMap<ArtefactId, Base>),
-    /// The target is a folder no more, or one now: nothing can build on what it was.
+    All(BTreeMap<ArtefactId, Foot>),
+    /// The target is another one than it was: nothing can build on that.
     NoneFits,
     /// One could not be used, and its copy does not count any more.
     Damaged,
@@ -126,23 +146,18 @@ async fn open_bases(
         };
         let Some((shelf, _)) = on.iter_mut().zip(choices).find(holds) else { continue };
         let copy = shelf.copy(parent).expect("found just before").clone();
-        match parent_index::fetch(&*shelf.place.storage, &copy.manifest, run).await {
-            Ok(base) if parent_index::fits(&base, item) => {
-                bases.insert(parent.clone(), base);
-            }
-            Ok(_) => {
+        match open_base(run, item, shelf, &copy.manifest).await {
+            Ok(Ok(base)) => drop(bases.insert(parent.clone(), base)),
+            Ok(Err(why)) => {
                 let target = display(&item.target.name);
                 for shelf in on.iter_mut() {
-                    shelf.report.warnings.push(format!(
-                        "{target} was a folder and is none now, or the other way round: a full \
-                         copy is made"
-                    ));
+                    shelf.report.warnings.push(format!("{target}: {why}: a full copy is made"));
                 }
                 return Opened::NoneFits;
             }
             Err(why) => {
                 shelf.report.warnings.push(format!(
-                    "{}: the index of this copy cannot be used, so no copy builds on it: {why}",
+                    "{}: this copy cannot be used, so no copy builds on it: {why}",
                     copy.manifest_key
                 ));
                 shelf.discard(&copy, why);
@@ -151,6 +166,31 @@ async fn open_bases(
         }
     }
     Opened::All(bases)
+}
+
+/// Opens what a copy gives to build on; words where nothing can build on it now.
+///
+/// Errors: in words, when the copy itself cannot be used.
+async fn open_base(
+    run: &Run<'_>,
+    item: &Item<'_>,
+    shelf: &OnShelf<'_>,
+    manifest: &Manifest,
+) -> Result<Result<Foot, String>, String> {
+    let Some(source) = item.source.source.grow() else {
+        let base = parent_index::fetch(&*shelf.place.storage, manifest, run).await;
+        let base = base.map_err(|why| format!("its index: {why}"))?;
+        return Ok(match parent_index::fits(&base, item) {
+            true => Ok(Foot::Tree(base)),
+            false => Err("it was a folder and is none now, or the other way round".to_owned()),
+        });
+    };
+    let position = manifest.position.clone();
+    let position = position.ok_or("its manifest has no position to begin at")?;
+    Ok(match source.refusal(&position).await {
+        None => Ok(Foot::Dump(position)),
+        Some(why) => Err(format!("nothing can build on {}: {why}", manifest.id)),
+    })
 }
 
 impl OnShelf<'_> {
@@ -174,13 +214,15 @@ pub(crate) fn links_of(survey: &Survey) -> Vec<Link> {
 }
 
 /// Hashes what decides about the content of a target beside its files.
-pub(crate) fn scope_of(item: &Item<'_>) -> String {
+///
+/// Errors: those of the source.
+pub(crate) async fn scope_of(item: &Item<'_>) -> Result<String, crate::sources::Error> {
     let mut hash = blake3::Hasher::new();
     hash.update(item.target.name.as_bytes());
-    for part in item.source.source.scope() {
+    for part in item.source.source.scope().await? {
         hash.update(&[0]).update(part.as_bytes());
     }
-    hash.finalize().to_hex()[..16].to_owned()
+    Ok(hash.finalize().to_hex()[..16].to_owned())
 }
 
 /// Names the new copy on a storage, and says what should be known about it.
@@ -242,7 +284,9 @@ fn words(choice: &Choice) -> Option<String> {
         Fallback::Damaged(id) => {
             format!("{id}, or one that it builds on, is missing or damaged here: {instead}")
         }
-        Fallback::OtherScope => format!("path, excludes or encryption have changed: {instead}"),
+        Fallback::OtherScope => {
+            format!("path, server, options, excludes or encryption have changed: {instead}")
+        }
     })
 }
 
@@ -265,10 +309,20 @@ pub(crate) fn complete(manifest: &mut Manifest, chain: &DueInChain, place: &Plac
     let mut counted: Vec<&Link> = chain.before.iter().collect();
     counted.retain(|link| link.intact && !retention::is_future(link.started, now));
     counted.sort_by_key(|link| std::cmp::Reverse(link.started));
-    if let Some(tree) = &mut manifest.tree {
-        tree.scope = chain.scope.clone();
-        let sizes = counted.iter().map(|link| link.tree_bytes);
-        manifest.shrunken = retention::is_less_than_half(sizes, tree.bytes);
+    match &mut manifest.tree {
+        Some(tree) => {
+            tree.scope = chain.scope.clone();
+            let sizes = counted.iter().map(|link| link.tree_bytes);
+            manifest.shrunken = retention::is_less_than_half(sizes, tree.bytes);
+        }
+        None => {
+            manifest.scope = Some(chain.scope.clone());
+            // What changed may be little; only full dumps are alike.
+            counted.retain(|link| link.parent.is_none());
+            let sizes = counted.iter().map(|link| link.tree_bytes);
+            manifest.shrunken = manifest.parent.is_none()
+                && retention::is_less_than_half(sizes, manifest.raw_bytes);
+        }
     }
 }
 
@@ -276,10 +330,10 @@ pub(crate) fn complete(manifest: &mut Manifest, chain: &DueInChain, place: &Plac
 pub(crate) async fn rotate(run: &Run<'_>, due: &mut Due<'_>, manifest: Manifest) {
     let Some(how) = &run.scene.job.increments else { return };
     if manifest.shrunken {
-        let size = manifest.tree.as_ref().map_or(0, |tree| tree.bytes);
+        let size = manifest.tree.as_ref().map_or(manifest.raw_bytes, |tree| tree.bytes);
         due.report.warnings.push(format!(
-            "{} is of a tree that is less than half as large as before ({size} bytes): nothing is \
-             removed; look at it, then `pin` an older copy or let the next runs confirm it",
+            "{} holds less than half as much as before ({size} bytes): nothing is removed; \
+             look at it, then `pin` an older copy or let the next runs confirm it",
             due.key
         ));
     }

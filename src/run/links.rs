@@ -113,8 +113,14 @@ async fn copy(
             Some(Parent { id: parent.id.clone(), key })
         }
     };
-    let fetched = parent_index::download(&*from.storage, manifest, run).await;
-    let index = fetched.map_err(|why| local("its index cannot be copied", why))?;
+    let index = match &manifest.index {
+        // A dump has none.
+        None => None,
+        Some(_) => {
+            let fetched = parent_index::download(&*from.storage, manifest, run).await;
+            Some(fetched.map_err(|why| local("its index cannot be copied", why))?)
+        }
+    };
     let due = due_for(shelf, manifest);
     let stream = stoppable(joined(&from.storage, &manifest.segments), &run.scene.env.cancel);
     let marks = segment_bytes(&due, run).into_iter().collect();
@@ -137,7 +143,7 @@ async fn copy(
         }
     };
     let mut copied = Manifest { segments, parent, index: None, ..manifest.clone() };
-    seal(&due, &mut copied, Some(&index), run).await?;
+    seal(&due, &mut copied, index.as_ref(), run).await?;
     let manifest_key = due.manifest_key;
     let twins = shelf.survey.copies.iter().filter(|twin| twin.manifest.id == copied.id);
     let twins: Vec<Stored> = twins.cloned().collect();

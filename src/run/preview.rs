@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use crate::base::{ArtefactId, Key, Level, Rank};
+use crate::base::{ArtefactId, Key, Level, Rank, chain};
 use crate::plan::{Increments, Job};
 use crate::report::{JobReport, PlaceOutcome, PlaceReport};
 use crate::retention::{self, Copy, Link, Moment, Why};
 use crate::run::increments;
 use crate::run::items::{self, Item};
 use crate::run::rotate::{as_copy, as_link};
-use crate::run::shelf::{Due, Shelf};
+use crate::run::shelf::{Due, OnShelf, Shelf};
 use crate::run::{Env, Scene, links};
 
 /// What a run of one job would do.
@@ -131,7 +131,17 @@ async fn in_chains(
             Err(report) => places.push(without_copy(report, &shelf.place.location)),
         }
     }
-    let scope = increments::scope_of(item);
+    let scope = match increments::scope_of(item).await {
+        Ok(scope) => scope,
+        Err(error) => {
+            let failed = |shelf: OnShelf<'_>| {
+                let outcome = PlaceOutcome::Failed(chain(&error));
+                without_copy(shelf.report.with(outcome), &shelf.place.location)
+            };
+            places.extend(on.into_iter().map(failed));
+            return places;
+        }
+    };
     links::foretell(scene, how, &scope, &mut on);
     let choices = increments::choose(&on, how, &scope, scene);
     for (shelf, choice) in on.into_iter().zip(choices) {

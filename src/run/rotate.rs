@@ -25,15 +25,14 @@ pub fn as_copy(stored: &Stored) -> Option<Copy> {
 /// Returns what the rules of chains know of a stored copy; `None` for discrete ones.
 pub fn as_link(stored: &Stored) -> Option<Link> {
     let manifest = &stored.manifest;
-    let tree = manifest.tree.as_ref()?;
     Some(Link {
         id: manifest.id.clone(),
         parent: manifest.parent.as_ref().map(|parent| parent.id.clone()),
         step: Step::from_word(&manifest.level)?,
         started: manifest.started,
         day: manifest.local_start().date(),
-        tree_bytes: tree.bytes,
-        scope: tree.scope.clone(),
+        tree_bytes: manifest.tree.as_ref().map_or(manifest.raw_bytes, |tree| tree.bytes),
+        scope: manifest.scope()?.to_owned(),
         complete: manifest.result == Outcome::Ok,
         shrunken: manifest.shrunken,
         pinned: manifest.pinned,

@@ -50,7 +50,16 @@ pub(crate) async fn store(run: &Run<'_>, item: &Item<'_>, shelves: &[Shelf<'_>])
 pub(crate) struct Group<'a> {
     pub(crate) id: ArtefactId,
     pub(crate) due: Vec<Due<'a>>,
+    pub(crate) ground: Ground,
+}
+
+/// What an artefact builds on, where it is one of a chain.
+#[derive(Default)]
+pub(crate) struct Ground {
+    /// For the archive of a tree.
     pub(crate) chain: Option<ChainOptions>,
+    /// The position at which a dump of what changed begins.
+    pub(crate) since: Option<String>,
 }
 
 /// All storages on which a copy is due that stands alone: one group, or none.
@@ -68,7 +77,7 @@ async fn whole_copies<'a>(
         }
     }
     let id = ArtefactId::new(&run.id, item.number);
-    (!due.is_empty()).then_some(Group { id, due, chain: None })
+    (!due.is_empty()).then_some(Group { id, due, ground: Ground::default() })
 }
 
 /// With `require: any`, a storage that failed while another holds the copy is a warning.
@@ -92,9 +101,10 @@ async fn store_due(
     group: Group<'_>,
     report: &mut TargetReport,
 ) -> Result<(), String> {
-    let Group { id, mut due, chain: of_chain } = group;
+    let Group { id, mut due, ground } = group;
+    let is_part = ground.since.is_some();
     let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
-    let opened = Flow::open(item, &id, expected_bytes(&due), marks, of_chain, run).await;
+    let opened = Flow::open(item, &id, expected_bytes(&due), marks, ground, run).await;
     let mut flow = match opened {
         Ok(Opened::Flow(flow)) => flow,
         Ok(Opened::Elsewhere(why)) => {
@@ -104,7 +114,8 @@ async fn store_due(
         }
         Err(error) => return Err(spread(due, report, chain(&*error))),
     };
-    let past = anomalies::past(&due);
+    // A dump of what changed is like no other.
+    let past = if is_part { Vec::new() } else { anomalies::past(&due) };
     report.before = past.last().map(|copy| copy.before());
     if let Some(naming) = flow.take_naming() {
         due = renamed(run, item, &naming, due, report).await;
@@ -378,6 +389,7 @@ impl Artefact {
             server_version: facts.dump.server_version,
             checked: facts.dump.checked,
             position: facts.dump.position,
+            scope: None,
             snapshot: None,
             policy: serde_json::Value::Null,
             hooks: hooks::of_manifest(run, item),

@@ -54,10 +54,10 @@ pub trait Loader: Send + Sync {
 /// Something that makes a physical copy ready.
 #[async_trait]
 pub trait Preparer: Send + Sync {
-    /// Unpacks one artefact; of a chain each in its turn, from the full one on. `folder` is `dir`
-    /// itself for the first and a folder of its own below `dir` for each later one.
+    /// Unpacks one artefact; of a chain each in its turn, from the full one on. `folder` is the
+    /// `dir` of [`Self::prepare`] for the first, and a folder of its own beside it for each later one.
     async fn unpack(&self, stored: &Stored, dump: ByteStream, folder: &Path) -> Result<()>;
-    /// Makes `dir` ready with what was unpacked below it, and returns the next steps for a person:
+    /// Makes `dir` ready with `increments`, in order, which are removed then, and returns the next steps for a person:
     /// commands and sentences, one a line.
     async fn prepare(&self, dir: &Path, increments: &[&Path]) -> Result<Vec<String>>;
 }

@@ -127,8 +127,8 @@ impl Source for Files {
         })
     }
 
-    fn scope(&self) -> Vec<String> {
-        self.scope.clone()
+    async fn scope(&self) -> Result<Vec<String>> {
+        Ok(self.scope.clone())
     }
 
     async fn open(&self, target: &Target) -> Result<Payload> {

@@ -11,6 +11,7 @@ pub mod external;
 /// Files and folders, whole.
 pub mod files;
 mod form;
+mod grow;
 /// Collections, databases or a whole server of MongoDB, as archives of mongodump.
 pub mod mongodb;
 /// Databases of MariaDB and MySQL servers, each as one SQL dump.
@@ -42,6 +43,7 @@ use crate::stream::Payload;
 
 pub use back::{Back, Loader, Preparer, Stored};
 pub use files::Files;
+pub use grow::Grow;
 pub use occasion::Occasion;
 
 use tool::Tool;
@@ -91,6 +93,7 @@ impl Config {
             Group::Databases,
             mysql_xtrabackup::Config::json_schema,
         )
+        .may_chain()
         .sample(include_str!("mysql_xtrabackup/sample.yaml")),
         Plugin::source("postgresql", &[], Group::Databases, postgresql::Config::json_schema)
             .sample(include_str!("postgresql/sample.yaml")),
@@ -180,8 +183,14 @@ pub trait Source: Send + Sync {
     async fn targets(&self) -> Result<Found>;
     /// Returns what decides about a target's content beside its name: an increment builds only on
     /// a copy for which this was the same.
-    fn scope(&self) -> Vec<String> {
-        Vec::new()
+    ///
+    /// Errors: when the server cannot tell which one it is.
+    async fn scope(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+    /// Returns how its dumps build on earlier ones, where they can.
+    fn grow(&self) -> Option<&dyn Grow> {
+        None
     }
     /// Starts to read `target`; its path may lie inside a snapshot.
     async fn open(&self, target: &Target) -> Result<Payload>;

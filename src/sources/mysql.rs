@@ -194,14 +194,20 @@ impl Source for Mysql {
             problem: "its name is not UTF-8".into(),
             source: Some(error.into()),
         })?;
-        dump::may_read(&self.client, server, &database).await?;
         // What a restore is about to replace is dumped whole, whatever the config leaves out.
         let (everything, is_replaced) = (ExtraKeys::default(), target.part.is_empty());
         let extra = if is_replaced { &everything } else { &self.extra };
-        rights::complete(&self.client, server, &database, extra).await?;
         let without = if is_replaced { Vec::new() } else { self.tables_without(&database) };
         let order = Order { database: &database, without, extra };
-        dump::start(&self.client, server, &order).await.map(Payload::Dump)
+        // Side by side: each question is a start of the client.
+        let (may_read, complete, ready) = tokio::join!(
+            dump::may_read(&self.client, server, &database),
+            rights::complete(&self.client, server, &database, extra),
+            dump::prepare(&self.client, server, &database),
+        );
+        may_read?;
+        complete?;
+        dump::start(&self.client, server, &order, ready?).map(Payload::Dump)
     }
 
     async fn close(&self) -> Result<()> {

@@ -1,10 +1,12 @@
 //! `mysql_xtrabackup`: a whole MariaDB or MySQL server as its files, streamed by mariadb-backup or
 //! xtrabackup, and made ready for a start when it is restored.
 //!
-//! The tool reads the server's folder itself: same machine, and a user who may read it. Increments
-//! are not built; the position that one would begin at is in the manifest.
+//! The tool reads the server's folder itself: same machine, and a user who may read it. With
+//! `incremental` a copy holds the pages that changed since the log position in the manifest of the
+//! one that it builds on.
 
 mod copy;
+mod lineage;
 mod options;
 mod prepare;
 
@@ -17,7 +19,7 @@ use serde::Deserialize;
 use crate::base::{Secret, Wrong};
 use crate::sources::mysql::{CLIENT, Client, Connect, ExtraKeys, Replica};
 use crate::sources::tool::Tool;
-use crate::sources::{Back, Found, Result, Section, Setting, Source, Target};
+use crate::sources::{Back, Found, Grow, Result, Section, Setting, Source, Target};
 use crate::stream::Payload;
 
 /// A source of `mysql_xtrabackup`.
@@ -139,13 +141,20 @@ impl Source for Xtrabackup {
         Ok(Found { targets: vec![target], notes, ..Found::default() })
     }
 
-    async fn open(&self, _target: &Target) -> Result<Payload> {
+    async fn scope(&self) -> Result<Vec<String>> {
         let server = self.client.server().await?;
-        if let Some(replica) = &self.replica {
-            // The tool stops the thread; where it dies before it starts it again, we do.
-            replica.pause(&self.client, &server, false).await?;
-        }
-        copy::start(&self.client, &server, &self.config).await.map(Payload::Dump)
+        let mut scope = lineage::of(&self.client, &server).await?;
+        scope.push(self.config.excludes.join("\n"));
+        scope.extend(self.config.extra_keys.iter().flat_map(options::for_tool));
+        Ok(scope)
+    }
+
+    fn grow(&self) -> Option<&dyn Grow> {
+        Some(self)
+    }
+
+    async fn open(&self, _target: &Target) -> Result<Payload> {
+        self.start(None).await
     }
 
     async fn close(&self) -> Result<()> {
@@ -157,6 +166,33 @@ impl Source for Xtrabackup {
 
     fn back(&self) -> Back<'_> {
         Back::Prepare(self)
+    }
+}
+
+#[async_trait]
+impl Grow for Xtrabackup {
+    async fn refusal(&self, position: &str) -> Option<String> {
+        let now = async {
+            let server = self.client.server().await?;
+            lineage::position(&self.client, &server).await
+        };
+        lineage::refusal(position, now.await)
+    }
+
+    async fn open_since(&self, _target: &Target, position: &str) -> Result<Payload> {
+        self.start(Some(position)).await
+    }
+}
+
+impl Xtrabackup {
+    /// Starts a full copy, or one of what changed since a log position.
+    async fn start(&self, since: Option<&str>) -> Result<Payload> {
+        let server = self.client.server().await?;
+        if let Some(replica) = &self.replica {
+            // The tool stops the thread; where it dies before it starts it again, we do.
+            replica.pause(&self.client, &server, false).await?;
+        }
+        copy::start(&self.client, &server, &self.config, since).await.map(Payload::Dump)
     }
 }
 

@@ -2,6 +2,7 @@
 """Fills and reads the server of mongo.sh, for tests.
 
 ask_mongo.py PORT fill DB | digest DB | drop DB | big DB COLLECTION DOCUMENTS | make DB COLLECTION
+             | make_each COLLECTION DB… | drop_each '' DB…
 """
 import datetime
 import hashlib
@@ -14,7 +15,7 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
 port, verb, database, *rest = sys.argv[1:]
 client = pymongo.MongoClient(
     f'mongodb://127.0.0.1:{int(port) + 1}/', serverSelectionTimeoutMS=20000, directConnection=True)
-db = client[database]
+db = client[database or 'none']
 
 
 def fill():
@@ -52,3 +53,9 @@ elif verb == 'big':
         {'_id': n, 'text': hashlib.sha256(str(n).encode()).hexdigest() * 8} for n in range(int(rest[1])))
 elif verb == 'make':
     db[rest[0]].insert_one({'_id': 1})
+elif verb == 'make_each':
+    for name in rest:
+        client[name][database].insert_one({'_id': 1})
+elif verb == 'drop_each':
+    for name in rest:
+        client.drop_database(name)

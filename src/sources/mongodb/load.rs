@@ -1,8 +1,10 @@
 //! The way back into a server: mongorestore, after the whole archive was read once.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
-use crate::base::untext;
+use crate::base::{text, untext};
 use crate::sources::form::inspected;
 use crate::sources::mongodb::archive::Archive;
 use crate::sources::mongodb::{EXT, MONGORESTORE, Mongodb, name_of};
@@ -21,7 +23,7 @@ impl Loader for Mongodb {
         let from = database_of(stored);
         let others: Vec<_> = archive.databases().into_iter().filter(|db| *db != from).collect();
         if others.is_empty() {
-            return Ok(());
+            return self.refuse_more(name, into, &archive).await;
         }
         let others = others.join(", ");
         Err(refusal(
@@ -50,6 +52,34 @@ impl Loader for Mongodb {
         ]);
         let (call, _private) = self.with_password(call, into)?;
         call.feed(dump).await
+    }
+}
+
+impl Mongodb {
+    /// Refuses a dump of a whole database where `into` has what the dump does not hold: the tool
+    /// would leave it there, and the database would not be as it was.
+    ///
+    /// Errors: names what is too much; also when it cannot be listed.
+    async fn refuse_more(&self, name: &str, into: &str, archive: &Archive) -> Result<()> {
+        if name_of(&untext(name)).contains('.') {
+            return Ok(());
+        }
+        let held: BTreeSet<_> =
+            archive.listed().unwrap_or_default().into_values().flatten().collect();
+        let there = self.collections(into).await?;
+        let more: Vec<_> = there.difference(&held).map(|one| text(one.as_bytes())).collect();
+        if more.is_empty() {
+            return Ok(());
+        }
+        Err(refusal(
+            into,
+            &format!(
+                "has what the dump of {name} does not hold, and mongorestore would leave it there: \
+                 {}; drop it (`db.dropDatabase()` in mongosh, after a dump of it), or load under \
+                 another name",
+                more.join(", ")
+            ),
+        ))
     }
 }
 

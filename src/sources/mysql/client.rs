@@ -213,8 +213,15 @@ impl Client {
     /// Errors: [`Kind::Tool`] when there is none.
     pub async fn programs(&self, tool: &Tool) -> Result<Vec<Program>> {
         let mut found: Vec<Program> = Vec::new();
+        let mut asked = Vec::new();
         for name in tool.names {
             let Some(path) = crate::sources::tool::on_path(name) else { continue };
+            // The old name is often a link to the new one.
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if asked.contains(&real) {
+                continue;
+            }
+            asked.push(real);
             let said = self.version_of(&path).await?;
             let flavour = match said.contains("MariaDB") {
                 true => Flavour::Maria,

@@ -112,13 +112,31 @@ pub(super) struct Order<'a> {
     pub(super) extra: &'a ExtraKeys,
 }
 
-/// Looks whether `order` can be dumped whole, and starts to dump it.
+/// What a dump needs before it starts.
+pub(super) struct Ready {
+    /// The statement that gives a database the character set of this one.
+    charset: String,
+    tool: Program,
+}
+
+/// Asks for what a dump of `database` needs.
 ///
-/// Errors: [`Kind::NotFound`] when there is no such database; [`Kind::Denied`] when the user would
-/// see only a part of it; [`Kind::Tool`].
-pub(super) async fn start(client: &Client, server: &Server, order: &Order<'_>) -> Result<Dump> {
-    let charset = charset(client, server, order.database).await?;
-    let tool = client.fitting(&DUMP, server).await?;
+/// Errors: [`Kind::NotFound`] when there is no such database; [`Kind::Tool`].
+pub(super) async fn prepare(client: &Client, server: &Server, database: &str) -> Result<Ready> {
+    let (charset, tool) =
+        tokio::join!(charset(client, server, database), client.fitting(&DUMP, server));
+    Ok(Ready { charset: charset?, tool: tool? })
+}
+
+/// Starts to dump `order`.
+///
+/// Errors: [`Kind::Tool`].
+pub(super) fn start(
+    client: &Client,
+    server: &Server,
+    order: &Order<'_>,
+    Ready { charset, tool }: Ready,
+) -> Result<Dump> {
     let login = client.login(tool.flavour)?;
     let call = call(client, server, &tool, &login, order);
     let (has_mark, facts) = (has_mark(order.extra), facts(server, &tool));

@@ -17,10 +17,15 @@ pub(super) const BACKUP: Tool = Tool {
     rpm: "mariadb-backup",
 };
 
-/// Starts to copy the server.
+/// Starts to copy the server, or only the pages that changed since a log position.
 ///
 /// Errors: [`Kind::Tool`].
-pub(super) async fn start(client: &Client, server: &Server, config: &Config) -> Result<Dump> {
+pub(super) async fn start(
+    client: &Client,
+    server: &Server,
+    config: &Config,
+    since: Option<&str>,
+) -> Result<Dump> {
     let tool = client.fitting(&BACKUP, server).await?;
     if tool.flavour != server.flavour {
         return Err(other_family(client, server, &tool));
@@ -36,6 +41,8 @@ pub(super) async fn start(client: &Client, server: &Server, config: &Config) -> 
     let call = call.arg(format!("--target-dir={}", login.beside("work").display()));
     let call = call.arg(format!("--extra-lsndir={}", lsn.display()));
     let call = call.args(datadir.map(|datadir| format!("--datadir={datadir}")));
+    let call = call.args(since.map(|since| format!("--incremental-lsn={since}")));
+    let since = since.map(str::to_owned);
     let facts = DumpFacts {
         tools: BTreeMap::from([(name_of(&tool), tool.version.clone())]),
         server_version: Some(server.version.clone()),
@@ -44,7 +51,7 @@ pub(super) async fn start(client: &Client, server: &Server, config: &Config) -> 
     call.args(wishes(config)).dump(move |last| {
         let _login = &login;
         judge(last)?;
-        let position = Some(position(&lsn)?);
+        let position = Some(position(&lsn, since.as_deref())?);
         Ok(DumpFacts { position, checked: Some(MARK.to_owned()), ..facts })
     })
 }
@@ -91,14 +98,26 @@ fn judge(last: &Last) -> std::result::Result<(), String> {
     }
 }
 
-/// Reads the log position that the copy reaches.
-fn position(lsn: &Path) -> std::result::Result<String, String> {
+/// Reads the log position that the copy reaches; it must begin at `since`, a full one at 0.
+fn position(lsn: &Path, since: Option<&str>) -> std::result::Result<String, String> {
     let names = ["xtrabackup_checkpoints", "mariadb_backup_checkpoints"];
     let text = names.iter().find_map(|name| fs::read_to_string(lsn.join(name)).ok());
-    let line =
-        text.as_deref().unwrap_or_default().lines().find_map(|line| line.strip_prefix("to_lsn"));
-    let found = line.map(|rest| rest.trim_start_matches([' ', '=']).trim().to_owned());
-    found.ok_or_else(|| "ended without a log position (`to_lsn`): the copy is not whole".into())
+    let value = |name: &str| {
+        let mut lines = text.as_deref().unwrap_or_default().lines();
+        let rest = lines.find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
+        rest.and_then(|rest| rest.trim().parse::<u64>().ok())
+    };
+    let Some(to) = value("to_lsn") else {
+        return Err("ended without a log position (`to_lsn`): the copy is not whole".into());
+    };
+    let Some(since) = since else { return Ok(to.to_string()) };
+    match (value("from_lsn"), since.parse::<u64>()) {
+        (Some(from), Ok(since)) if from == since && from <= to => Ok(to.to_string()),
+        (from, _) => {
+            let from = from.map_or("nowhere".to_owned(), |from| from.to_string());
+            Err(format!("copied from {from} to {to} instead of from {since} on"))
+        }
+    }
 }
 
 fn other_family(client: &Client, server: &Server, tool: &Program) -> Error {
@@ -143,9 +162,16 @@ mod tests {
     #[test]
     fn the_position_is_where_the_copy_ends() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(position(folder.path()).is_err());
+        assert!(position(folder.path(), None).is_err());
         let text = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 12345\nlast_lsn = 12346\n";
         fs::write(folder.path().join("xtrabackup_checkpoints"), text).unwrap();
-        assert_eq!(position(folder.path()), Ok("12345".into()));
+        assert_eq!(position(folder.path(), None), Ok("12345".into()));
+        // A tool that did not take the position, or a server that is behind it.
+        assert!(position(folder.path(), Some("12300")).is_err());
+        let text = |from, to| format!("from_lsn = {from}\nto_lsn = {to}\n");
+        for (from, to, good) in [(12300, 12345, true), (12300, 12300, true), (12300, 99, false)] {
+            fs::write(folder.path().join("xtrabackup_checkpoints"), text(from, to)).unwrap();
+            assert_eq!(position(folder.path(), Some("12300")).is_ok(), good, "{from} {to}");
+        }
     }
 }

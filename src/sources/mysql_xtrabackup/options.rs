@@ -23,7 +23,7 @@ pub(super) const RULES: Rules = Rules {
                 "incremental-history-name",
                 "incremental-history-uuid",
             ],
-            "increments of this type are not built in this version",
+            "`incremental` on the job decides what a copy builds on",
         ),
         (
             &["compress", "encrypt", "encrypt-key", "encrypt-key-file"],

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 
-use crate::sources::mysql::Program;
+use crate::sources::mysql::{Flavour, Program};
 use crate::sources::mysql_xtrabackup::copy::{BACKUP, MARK, name_of};
 use crate::sources::mysql_xtrabackup::{TARGET, Xtrabackup};
 use crate::sources::tool::{Call, Last, Tool};
@@ -26,11 +26,17 @@ impl Preparer for Xtrabackup {
         call.arg("-x").arg("-C").arg(folder).feed(dump).await
     }
 
-    async fn prepare(&self, dir: &Path, _increments: &[&Path]) -> Result<Vec<String>> {
+    async fn prepare(&self, dir: &Path, increments: &[&Path]) -> Result<Vec<String>> {
         let tool = self.tool_for(dir).await?;
-        let target = format!("--target-dir={}", dir.display());
-        let call = self.client.call_within(&tool.path, TARGET, None);
-        run(call.args(["--prepare", &target])).await?;
+        for at in 0..=increments.len() {
+            let call = self.client.call_within(&tool.path, TARGET, None);
+            let call = call.arg("--prepare").arg(format!("--target-dir={}", dir.display()));
+            let increment = at.checked_sub(1).map(|at| increments[at]);
+            let call = call.args(increment.map(|it| format!("--incremental-dir={}", it.display())));
+            // xtrabackup would undo what a later increment goes on with; mariadb-backup never does.
+            let goes_on = tool.flavour == Flavour::MySql && at < increments.len();
+            run(call.args(goes_on.then_some("--apply-log-only"))).await?;
+        }
         Ok(steps(&name_of(&tool), dir))
     }
 }
@@ -48,8 +54,7 @@ impl Xtrabackup {
             source: None,
         })?;
         let is_maria = text.lines().any(|line| line.contains("MariaDB"));
-        let fits =
-            |one: &Program| (one.flavour == crate::sources::mysql::Flavour::Maria) == is_maria;
+        let fits = |one: &Program| (one.flavour == Flavour::Maria) == is_maria;
         let best = programs.iter().position(fits).unwrap_or(0);
         Ok(programs.swap_remove(best))
     }

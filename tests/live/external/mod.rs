@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::bed::Bed;
-use crate::support::world::sh;
+use crate::support::world::{Disk, sh};
 
 /// A job whose script `make-dump` is on PATH; `keys` are more of its keys.
 fn bed(keys: &str, script: &str) -> Bed {
@@ -178,4 +178,36 @@ fn variables_that_secrets_came_from_do_not_reach_the_script() {
     bed.run(["start"]);
     let env = fs::read_to_string(bed.path("env")).unwrap();
     assert!(!env.contains("NXS_TEST_TMP") && env.contains("NXS_TEST_OTHER=kept"), "{env}");
+}
+
+#[test]
+fn one_broken_script_of_fifty_is_one_red_row_and_the_others_are_kept() {
+    let job = |number: usize| {
+        format!(
+            "- {{job: snap{number}, type: external, dump_cmd: 'make-dump {number}', storages: \
+             [{{storage: local, name: store, backup_dir: $DIR/store/{number}, store: {{days: 2}}}}]}}\n"
+        )
+    };
+    let jobs: String = (1..=50).map(job).collect();
+    let main = "main: {server_name: web1, state_dir: $DIR/state, log_file: $DIR/log/nxs.log}\n";
+    let bed = Bed::new().config(&format!("{main}jobs:\n{jobs}"));
+    let folder = bed.path("").to_str().unwrap().trim_end_matches('/').to_owned();
+    let script = "[ $1 = 7 ] && { echo 'etcd is away' >&2; exit 1; }; echo data > $DIR/dump$1\n";
+    let answer = ANSWER.replace("/dump", "/dump'$1'");
+    let bed = bed.stub("make-dump", &format!("{script}{answer}").replace("$DIR", &folder));
+    let ran = bed.run(["start"]).exit(3).noisy();
+    assert_eq!(ran.out().matches("etcd is away").count(), 1, "{}", ran.out());
+    let copies: Vec<_> = data(&bed).into_iter().filter(|name| name.contains("/daily/")).collect();
+    assert_eq!(copies.len(), 49, "{copies:?}");
+    assert!(copies.iter().all(|name| !name.starts_with("7/")));
+}
+
+#[test]
+fn a_full_disk_for_the_spool_is_a_failure_and_the_file_stays() {
+    let keys = "spool: yes\n  tmp_dir: $DIR/small\n  dump_cmd: make-dump";
+    let bed = bed(keys, &format!("head -c 20000000 /dev/urandom > $DIR/dump\n{ANSWER}"));
+    let Some(_disk) = Disk::mount(&bed, "small", "1m") else { return };
+    bed.run(["start"]).exit(1).stderr_has("No space left on device");
+    assert_eq!(data(&bed), Vec::<String>::new());
+    assert!(bed.path("dump").exists(), "it is the only copy");
 }

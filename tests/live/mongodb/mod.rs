@@ -72,9 +72,15 @@ fn a_database_is_dumped_destroyed_and_loaded_again_and_under_another_name() {
     bed.run(["restore", "docs", "--target", "shop", "--into", "other"]).noisy();
     assert_eq!(ask(server, &["digest", "other"]), before);
     assert_eq!(ask(server, &["digest", "shop"]), before);
+    // What the dump does not hold would stay: the database would not be as it was.
+    ask(server, &["make", "other", "later"]);
+    let mixed = ask(server, &["digest", "other"]);
+    let again = ["restore", "docs", "--target", "shop", "--into", "other", "--no-rescue"];
+    bed.run(again).exit(1).stderr_has("does not hold").stderr_has("leave it there: later;");
+    assert_eq!(ask(server, &["digest", "other"]), mixed);
     // What is there is dumped first, and that dump brings it back.
     ask(server, &["drop", "other"]);
-    ask(server, &["make", "other", "precious"]);
+    ask(server, &["make", "other", "odd"]);
     let precious = ask(server, &["digest", "other"]);
     let rescue = ["restore", "docs", "--target", "shop", "--into", "other", "--rescue", "rescue"];
     bed.run(rescue).noisy().stdout_has("what was there before is in");

@@ -1,5 +1,8 @@
 //! Physical copies of MariaDB, by the real tool; xtrabackup's command line by a stub.
 
+mod faults;
+mod increments;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -32,7 +35,7 @@ fn asked_of(folder: &Path, statements: &str) -> String {
     }
     let mut client = Command::new("mariadb");
     client
-        .args(["--no-defaults", "--batch", "-uroot"])
+        .args(["--no-defaults", "--batch", "--skip-column-names", "-uroot"])
         .arg(format!("--socket={}", socket.display()));
     let said = answer(client, statements);
     server.kill().unwrap();

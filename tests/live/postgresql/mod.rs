@@ -3,7 +3,7 @@
 mod faults;
 mod load;
 mod odd;
-mod refusals;
+pub(crate) mod refusals;
 mod rights;
 
 use std::process::{Command, Output};

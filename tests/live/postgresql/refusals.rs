@@ -84,7 +84,7 @@ fn a_failed_run_rotates_nothing() {
 
 /// Runs the command where the folders of PostgreSQL hold only what `fill` puts there.
 #[track_caller]
-fn without_programs(bed: &Bed, fill: &str, args: &str) -> (i32, String) {
+pub(crate) fn without_programs(bed: &Bed, fill: &str, args: &str) -> (i32, String) {
     let script = format!(
         "psql=$(echo /usr/lib/postgresql/*/bin/psql); cp $psql $DIR/psql.kept; \
          mount -t tmpfs none /usr/lib/postgresql; {fill}\n\

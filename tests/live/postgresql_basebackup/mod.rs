@@ -1,5 +1,7 @@
 //! `postgresql_basebackup` against real servers: a primary, its standby, and what comes back.
 
+mod faults;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
