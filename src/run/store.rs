@@ -93,6 +93,7 @@ async fn store_due(
     report: &mut TargetReport,
 ) -> Result<(), String> {
     let Group { id, mut due, chain: of_chain } = group;
+    join_all(due.iter_mut().map(Due::ask_limits)).await;
     let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
     let opened = Flow::open(item, &id, expected_bytes(&due), marks, of_chain, run).await;
     let mut flow = match opened {
