@@ -213,7 +213,9 @@ impl Due<'_> {
     pub(crate) async fn ask_limits(&mut self) {
         match self.place.storage.ask_largest_object().await {
             Ok(bytes) => self.largest_object = bytes,
-            Err(error) => info!("'{}' does not tell its limits: {}", self.place.name, chain(&error)),
+            Err(error) => {
+                info!("'{}' does not tell its limits: {}", self.place.name, chain(&error))
+            }
         }
     }
 

@@ -161,9 +161,10 @@ fn troubled(name: &str, sshd: &Server) -> (Vec<(&'static str, String)>, Vec<Prox
         let keys = match kind {
             // Further ports are the server's own, on another address.
             "ftp" | "nfs" => keys.replace("host: 127.0.0.1", &format!("host: {host}")),
-            "scp" => keys
-                .replace(&format!("port: {port}"), &format!("port: {new}"))
-                .replace(&sshd.path("known_hosts").display().to_string(), "$DIR/hosts, accept_new: yes"),
+            "scp" => keys.replace(&format!("port: {port}"), &format!("port: {new}")).replace(
+                &sshd.path("known_hosts").display().to_string(),
+                "$DIR/hosts, accept_new: yes",
+            ),
             _ => keys.replace(port, &new),
         };
         proxies.push(proxy);
