@@ -101,7 +101,8 @@ const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Tells how long each object of an artefact but the last is on this storage.
 pub(crate) fn segment_bytes(due: &Due<'_>, run: &Run<'_>) -> Option<u64> {
-    [run.scene.job.split, due.place.largest_object].into_iter().flatten().min()
+    let limits = [run.scene.job.split, due.place.largest_object, due.largest_object];
+    limits.into_iter().flatten().min()
 }
 
 async fn put_all(

@@ -269,6 +269,7 @@ pub(crate) fn due<'a>(
         taken: Survey::default(),
         before: Vec::new(),
         held: None,
+        largest_object: None,
         chain: Some(DueInChain { parent, before: links, scope: scope.to_owned() }),
         report,
     }

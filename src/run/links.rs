@@ -121,7 +121,8 @@ async fn copy(
             Some(fetched.map_err(|why| local("its index cannot be copied", why))?)
         }
     };
-    let due = due_for(shelf, manifest);
+    let mut due = due_for(shelf, manifest);
+    due.ask_limits().await;
     let stream = stoppable(joined(&from.storage, &manifest.segments), &run.scene.env.cancel);
     let marks = segment_bytes(&due, run).into_iter().collect();
     let (stream, sums) = sums(stream, marks);
@@ -196,6 +197,7 @@ fn due_for<'a>(shelf: &OnShelf<'a>, manifest: &Manifest) -> Due<'a> {
         taken: Survey::default(),
         before: Vec::new(),
         held: None,
+        largest_object: None,
         chain: None,
         report: PlaceReport::of(&shelf.place.name),
     }

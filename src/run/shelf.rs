@@ -41,6 +41,8 @@ pub(crate) struct Due<'a> {
     pub(crate) before: Vec<Copy>,
     /// The guard that kept rotation from making room, in words.
     pub(crate) held: Option<String>,
+    /// What the service says of the size of its objects, once it was asked.
+    pub(crate) largest_object: Option<u64>,
     /// Its place in a chain, if it is one of one.
     pub(crate) chain: Option<DueInChain>,
     pub(crate) report: PlaceReport,
@@ -134,6 +136,7 @@ impl<'a> Shelf<'a> {
             taken: survey,
             before: copies,
             held: None,
+            largest_object: None,
             chain: None,
             report,
         }))
@@ -197,6 +200,7 @@ impl<'a> Shelf<'a> {
             taken: Survey::default(),
             before: Vec::new(),
             held: None,
+            largest_object: None,
             chain: None,
             report,
         }))
@@ -204,6 +208,17 @@ impl<'a> Shelf<'a> {
 }
 
 impl Due<'_> {
+    /// Asks the service how large its objects may be. One that gives no answer will say so when
+    /// it is to store something.
+    pub(crate) async fn ask_limits(&mut self) {
+        match self.place.storage.ask_largest_object().await {
+            Ok(bytes) => self.largest_object = bytes,
+            Err(error) => {
+                info!("'{}' does not tell its limits: {}", self.place.name, chain(&error))
+            }
+        }
+    }
+
     /// Gives the new copy the name that its source alone knew; one that exists is never
     /// overwritten.
     pub(crate) async fn rename(

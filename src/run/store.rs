@@ -103,6 +103,7 @@ async fn store_due(
 ) -> Result<(), String> {
     let Group { id, mut due, ground } = group;
     let is_part = ground.since.is_some();
+    join_all(due.iter_mut().map(Due::ask_limits)).await;
     let marks = due.iter().filter_map(|due| segment_bytes(due, run)).collect();
     let opened = Flow::open(item, &id, expected_bytes(&due), marks, ground, run).await;
     let mut flow = match opened {

@@ -171,6 +171,11 @@ pub trait Storage: Send + Sync {
     fn list<'a>(&'a self, prefix: &'a str) -> ObjectStream<'a>;
     /// Deleting what is not there succeeds.
     async fn delete(&self, key: &Key) -> Result<()>;
+    /// Asks the service how many bytes its largest object may have; `None` where it does not say.
+    /// What [`Section::largest_object`] says holds besides.
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 /// An object on a storage.
@@ -258,5 +263,8 @@ impl<S: Storage + ?Sized> Storage for Arc<S> {
     }
     async fn delete(&self, key: &Key) -> Result<()> {
         (**self).delete(key).await
+    }
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        (**self).ask_largest_object().await
     }
 }

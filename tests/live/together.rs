@@ -1,7 +1,10 @@
 //! One job to every kind of storage at once, and what the others do when one of them fails.
 
+use std::time::Duration;
+
 use crate::cli::config;
 use crate::support::bed::Bed;
+use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 use crate::support::world::sh;
 
@@ -135,4 +138,79 @@ fn a_server_that_is_down_costs_its_own_copy_only_and_the_next_run_is_whole() {
         assert_eq!(copies(&bed, kind), 2, "{kind}");
     }
     bed.run(["verify", "site", "--full"]);
+}
+
+/// The same storages behind proxies that can be troubled, and the folder of this machine.
+fn troubled(name: &str, sshd: &Server) -> (Vec<(&'static str, String)>, Vec<Proxy>) {
+    let (ftp, ganesha) = (Server::shared("proftpd"), Server::shared("ganesha"));
+    let mut proxies = Vec::new();
+    let mut behind = |kind: &'static str, keys: String| {
+        let of = |server: &Server| format!("127.0.0.1:{}", server.port(0));
+        let (proxy, from) = match kind {
+            "local" => return (kind, keys),
+            "ftp" => (Proxy::mirror((16..64).chain([0]).map(|at| ftp.port(at))), of(ftp)),
+            "nfs" => (Proxy::mirror([0, 1].map(|at| ganesha.port(at))), of(ganesha)),
+            "s3" => (Proxy::to(Server::shared("ceph").port(0)), of(Server::shared("ceph"))),
+            "swift" => (Proxy::to(Server::shared("swift").port(0)), of(Server::shared("swift"))),
+            "webdav" => (Proxy::to(Server::shared("apache").port(0)), of(Server::shared("apache"))),
+            "smb" => (Proxy::to(Server::shared("samba").port(0)), of(Server::shared("samba"))),
+            _ => (Proxy::to(sshd.port(0)), of(sshd)),
+        };
+        let (_, port) = from.split_once(':').expect("a host and a port");
+        let (host, new) = (proxy.host(), proxy.port().to_string());
+        let keys = match kind {
+            // Further ports are the server's own, on another address.
+            "ftp" | "nfs" => keys.replace("host: 127.0.0.1", &format!("host: {host}")),
+            "scp" => keys.replace(&format!("port: {port}"), &format!("port: {new}")).replace(
+                &sshd.path("known_hosts").display().to_string(),
+                "$DIR/hosts, accept_new: yes",
+            ),
+            _ => keys.replace(port, &new),
+        };
+        proxies.push(proxy);
+        (kind, keys.replace("retries: 1", "retries: 0"))
+    };
+    let storages = everywhere(name, sshd).into_iter().map(|(kind, keys)| behind(kind, keys));
+    let storages = storages.collect();
+    (storages, proxies)
+}
+
+#[test]
+fn lines_that_break_in_the_middle_of_an_upload_cost_one_copy_each_and_the_next_run_is_clean() {
+    let (storages, proxies) = troubled("broken", Server::shared("sshd"));
+    let mut bed = bed(&storages);
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| bed.run(["start", "all"]).exit(3).noisy().out().to_owned());
+        let mut whole: Vec<&Proxy> = proxies.iter().collect();
+        while !run.is_finished() {
+            whole.retain(|proxy| {
+                let goes_on = proxy.sent() < 2_000_000;
+                if !goes_on {
+                    proxy.refuse(true);
+                    proxy.cut_all();
+                }
+                goes_on
+            });
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(whole.is_empty(), "every line broke");
+        let said = run.join().unwrap();
+        for (kind, _) in &storages {
+            assert!(said.contains(kind), "{kind}: {said}");
+        }
+    });
+    proxies.iter().for_each(Proxy::heal);
+    let copies = |bed: &Bed, kind: &str| {
+        let listed = bed.run(["list", "--json", "--storage", kind]).json();
+        listed["backups"].as_array().unwrap().len()
+    };
+    for (kind, _) in &storages {
+        assert_eq!(copies(&bed, kind), usize::from(*kind == "local"), "{kind}");
+    }
+    bed.now("2026-11-22T03:00:00+00:00[UTC]").run(["start", "all"]);
+    for (kind, _) in &storages {
+        assert_eq!(copies(&bed, kind), 1 + usize::from(*kind == "local"), "{kind}");
+    }
+    bed.run(["verify", "site", "--full"]);
+    bed.run(["sweep", "--dry-run"]).stdout_has("nothing is left over");
 }

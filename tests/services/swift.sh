@@ -1,7 +1,8 @@
 # OpenStack Swift, all in one, one replica in a plain folder. PORT: the proxy with tempauth (v1) and
 # s3api. PORT+1: the same behind TLS. Account svc: `admin` with the usual password, `reader` (may do
 # nothing until a container says so), and `awkward`, whose key is in DIR/awkward. For S3 the access
-# key is `svc:admin`, the region us-east-1. The command `forget` makes every token void.
+# key is `svc:admin`, the region us-east-1. The command `forget` makes every token void; `few` opens
+# PORT+2, where an upload takes 3 parts and a large object 3 segments.
 ACCOUNT_PORT=$(at 3) CONTAINER_PORT=$(at 4) OBJECT_PORT=$(at 5) CACHE_PORT=$(at 6)
 AWKWARD="it's\"\$HOME\\#:@/%41;&=?"
 E=$DIR/etc-swift
@@ -109,6 +110,14 @@ command_forget() {
     read -r answer <&3
     exec 3>&-
     [ "${answer%$'\r'}" = OK ]
+}
+
+command_few() {
+    open "$(at 2)" && return 0
+    local limits='s/^use = egg:swift#s3api/&\nmax_upload_part_num = 3/; s/^use = egg:swift#slo/&\nmax_manifest_segments = 3/'
+    proxy_config few "$(at 2)" "s3api tempauth" | sed "$limits" >"$E/few.conf"
+    run few swift-proxy-server "$E/few.conf" -v
+    wait_for 60 curl -sSf "http://127.0.0.1:$(at 2)/healthcheck"
 }
 
 store_config() {

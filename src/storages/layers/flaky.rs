@@ -211,6 +211,10 @@ impl<S: Storage> Storage for Flaky<S> {
     async fn delete(&self, key: &Key) -> Result<()> {
         self.plain("delete", key, self.inner.delete(key)).await
     }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        self.inner.ask_largest_object().await
+    }
 }
 
 impl Fault {

@@ -77,4 +77,8 @@ impl<S: Storage> Storage for Prefix<S> {
     async fn delete(&self, key: &Key) -> Result<()> {
         self.inner.delete(&self.below("delete", key)?).await
     }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        self.inner.ask_largest_object().await
+    }
 }

@@ -92,6 +92,10 @@ impl<S: Storage> Storage for Retry<S> {
     async fn delete(&self, key: &Key) -> Result<()> {
         step(self.retries, || self.inner.delete(key)).await
     }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        step(self.retries, || self.inner.ask_largest_object()).await
+    }
 }
 
 /// A body that can be lent again as long as nobody has begun to read it.

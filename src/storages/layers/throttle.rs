@@ -43,4 +43,8 @@ impl<S: Storage> Storage for Throttle<S> {
     async fn delete(&self, key: &Key) -> Result<()> {
         self.inner.delete(key).await
     }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        self.inner.ask_largest_object().await
+    }
 }

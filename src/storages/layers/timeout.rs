@@ -33,12 +33,12 @@ impl<S: Storage> Timeout<S> {
     async fn within<T>(
         &self,
         verb: &'static str,
-        key: &Key,
+        subject: &str,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         match timeout(self.patience, call).await {
             Ok(done) => done,
-            Err(_) => Err(gave_up(&self.name, verb, key.as_str(), self.patience)),
+            Err(_) => Err(gave_up(&self.name, verb, subject, self.patience)),
         }
     }
 }
@@ -57,7 +57,7 @@ impl<S: Storage> Storage for Timeout<S> {
     }
 
     async fn get(&self, key: &Key, part: Range<u64>) -> Result<ByteStream> {
-        let body = self.within("get", key, self.inner.get(key, part)).await?;
+        let body = self.within("get", key.as_str(), self.inner.get(key, part)).await?;
         let (name, key, patience) = (self.name.clone(), key.clone(), self.patience);
         let late = move || {
             let error = gave_up(&name, "get", key.as_str(), patience);
@@ -74,7 +74,7 @@ impl<S: Storage> Storage for Timeout<S> {
     }
 
     async fn stat(&self, key: &Key) -> Result<Option<Object>> {
-        self.within("stat", key, self.inner.stat(key)).await
+        self.within("stat", key.as_str(), self.inner.stat(key)).await
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> ObjectStream<'a> {
@@ -90,7 +90,11 @@ impl<S: Storage> Storage for Timeout<S> {
     }
 
     async fn delete(&self, key: &Key) -> Result<()> {
-        self.within("delete", key, self.inner.delete(key)).await
+        self.within("delete", key.as_str(), self.inner.delete(key)).await
+    }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        self.within("ask", "its limits", self.inner.ask_largest_object()).await
     }
 }
 

@@ -1,5 +1,7 @@
 //! One bucket of one service: requests, signed and sent, and their answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::stream;
 use http::header::{CONTENT_LENGTH, HOST};
@@ -7,6 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqsign_aws_v4::Credential;
 use reqsign_core::Signer;
 use reqwest::{Body, Method, Response, StatusCode};
+use tokio::sync::OnceCell;
 
 use crate::base::Secret;
 use crate::storages::http::Way;
@@ -36,6 +39,9 @@ pub(super) struct Client {
     path: String,
     http: reqwest::Client,
     signer: Signer<Credential>,
+    /// Where a service other than AWS may tell what it can do.
+    info: Option<String>,
+    most_parts: OnceCell<Option<u64>>,
 }
 
 /// A request that is being put together.
@@ -58,7 +64,23 @@ impl Client {
         let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let (host, path) = target.place(&region);
         let signer = signer(&target.keys, &region, http.clone(), near);
-        Ok(Self { host, path, http, signer })
+        let info = target.endpoint.as_ref().map(|at| format!("{}/info", at.trim_end_matches('/')));
+        Ok(Self { host, path, http, signer, info, most_parts: OnceCell::new() })
+    }
+
+    /// Tells how many parts the service takes in one upload, where it says so: Swift does.
+    pub(super) async fn most_parts(&self) -> Option<u64> {
+        *self.most_parts.get_or_init(|| self.ask_most_parts()).await
+    }
+
+    /// What is no such answer says nothing: for most services `info` is the name of a bucket.
+    async fn ask_most_parts(&self) -> Option<u64> {
+        let request = self.http.get(self.info.as_ref()?).timeout(PATIENCE);
+        let response = request.send().await.ok()?.error_for_status().ok()?;
+        let info: serde_json::Value = serde_json::from_slice(&read(response).await.ok()?).ok()?;
+        let most = info["s3api"]["max_upload_part_num"].as_u64()?;
+        // As an upload of ours, with the same hundredth left over: 990 of 1,000.
+        Some((most - most / 100).max(1))
     }
 
     /// Signs and sends a request.
@@ -209,6 +231,9 @@ fn region_of_environment() -> Option<String> {
 
 /// What services other than AWS expect where they have no regions.
 const DEFAULT_REGION: &str = "us-east-1";
+
+/// How long a service may think about what it can do.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Above the longest listing: 1,000 keys of 1,024 bytes, escaped, with their tags.
 const LONGEST: usize = 8 << 20;

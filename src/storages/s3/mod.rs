@@ -78,4 +78,11 @@ impl Storage for S3 {
         }
         self.0.delete(&self.0.path(key)).await.map_err(wrap)
     }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        let parts = self.0.client().await;
+        let parts = parts.map_err(|trouble| self.0.error("ask", "its limits", trouble))?;
+        let parts = parts.most_parts().await;
+        Ok(parts.map(|parts| parts.saturating_mul(self.0.part_bytes as u64)))
+    }
 }

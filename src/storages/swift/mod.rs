@@ -62,4 +62,10 @@ impl Storage for Swift {
         let deleted = delete::delete(&self.0, key).await;
         deleted.map_err(|trouble| self.0.error("delete", key.as_str(), trouble))
     }
+
+    async fn ask_largest_object(&self) -> Result<Option<u64>> {
+        let limit = self.0.segments_limit().await;
+        let limit = limit.map_err(|trouble| self.0.error("ask", "its limits", trouble))?;
+        Ok(Some(limit.saturating_mul(self.0.segment_bytes)))
+    }
 }

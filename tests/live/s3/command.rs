@@ -1,12 +1,13 @@
 //! The command with a bucket for its storage.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::cli::{config, job};
 use crate::support::bed::Bed;
+use crate::support::server::Server;
 use crate::support::world::sh;
 
-use super::{ceph, unfinished, witness};
+use super::{ceph, unfinished, witness, witness_as};
 
 /// A storage in a folder of its own; more keys may follow.
 pub(super) fn offsite(port: u16, folder: &str, more: &str) -> String {
@@ -75,21 +76,38 @@ fn a_tree_in_segments_goes_there_and_comes_back_and_old_copies_go() {
 }
 
 #[test]
-fn no_secret_is_in_the_log_nor_on_the_command_line() {
-    let port = ceph().port(0);
-    let bed = site(port, "jobs/secret", "days: 2");
-    let mut command = bed.command(["-v", "start"]);
-    let mut run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let line = format!("/proc/{}/cmdline", run.id());
-    while run.try_wait().unwrap().is_none() {
-        let words = std::fs::read_to_string(&line).unwrap_or_default();
-        assert!(!words.contains("svcsecret"), "{words}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let output = run.wait_with_output().unwrap();
+fn a_service_that_takes_few_parts_gets_several_objects() {
+    let server = Server::shared("swift");
+    server.tell("few");
+    let port = server.port(2);
+    witness_as("svc:admin", "svcpw", port, "PUT", "/nxs-few");
+    let keys = offsite(port, "jobs/few", "store: {days: 1}").replace("main", "nxs-few");
+    let keys = keys.replace("svckey", "svc:admin").replace("svcsecret", "svcpw");
+    let bed = Bed::new().config(&config(&[job("site", "$DIR/www", &[keys])]));
+    sh(&bed, "mkdir www; head -c 30M /dev/urandom > www/noise");
+    bed.run(["start"]);
+    let shown = bed.run(["show", "2026", "--json"]).json();
+    let segments = shown[0]["manifest"]["segments"].as_array().unwrap();
+    assert_eq!(segments.len(), 2, "{shown:#}");
+    assert_eq!(segments[0]["bytes"], 3 * (8 << 20), "three parts of a storage that is alone");
+    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["restore", "--to", "out", "--strip"]);
+    sh(&bed, "diff -r www out");
+}
+
+#[test]
+fn a_secret_with_every_odd_sign_is_in_no_log_nor_on_a_command_line() {
+    let (port, secret) = (ceph().port(0), ceph().text("odd"));
+    let quoted = serde_json::to_string(&secret).unwrap();
+    let keys = offsite(port, "jobs/secret", "store: {days: 2}").replace("main", "odd");
+    let keys = keys.replace("svckey", "oddkey").replace("svcsecret", &quoted);
+    let bed = Bed::new().config(&config(&[job("site", "$DIR/www", &[keys])]));
+    sh(&bed, "mkdir www; head -c 20M /dev/urandom > www/noise");
+    let shown = secret.split('\n').next().unwrap();
+    let said = bed.run_watched(&["-vv", "start"], shown);
     let log = std::fs::read_to_string(bed.path("log/nxs.log")).unwrap_or_default();
-    let said = format!("{log}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && !said.contains("svcsecret"), "{said}");
+    let masked = bed.run(["config", "show", "site"]).out().to_owned();
+    assert!(![said, log, masked].concat().contains(shown));
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use std::process::{Command, Output};
 
+use nxs_backup::base::MIB;
 use serde_json::{Value, json};
 
-use super::{SEGMENT, keystone, tempauth, with};
+use super::{SEGMENT, at_port, keystone, tempauth, with};
 use crate::cli::{config, job};
 use crate::support::bed::Bed;
 use crate::support::server::Server;
@@ -68,6 +69,22 @@ fn a_job_is_stored_found_and_brought_back_and_the_stock_client_reads_it() {
     bed.run(["check", "storage", "cloud"]).noisy();
     let left = String::from_utf8(swift(server, &["list", container]).stdout).unwrap();
     assert!(!left.contains("probe") && !left.contains("partial"), "{left}");
+}
+
+#[test]
+fn a_store_that_takes_few_segments_gets_several_objects() {
+    let server = Server::shared("swift");
+    server.tell("few");
+    let bed = bed(&at_port(server.port(2)), json!({"days": 1}));
+    bed.run(["start", "-v"]).noisy();
+    let shown = bed.run(["show", "2026", "--json"]).json();
+    let segments = shown[0]["manifest"]["segments"].as_array().unwrap();
+    let bytes: Vec<_> = segments.iter().map(|segment| segment["bytes"].as_u64().unwrap()).collect();
+    assert_eq!(bytes[0], 3 * 8 * MIB as u64, "three segments of a storage that is alone");
+    assert_eq!(bytes.len(), 2, "{bytes:?}");
+    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["restore", "--to", "out"]);
+    came_back(&bed, "out");
 }
 
 #[test]
