@@ -139,6 +139,11 @@ impl Source for Xtrabackup {
         Ok(Found { targets: vec![target], notes, ..Found::default() })
     }
 
+    async fn probe(&self) -> Result<Found> {
+        self.client.server().await?;
+        self.targets().await
+    }
+
     async fn open(&self, _target: &Target) -> Result<Payload> {
         let server = self.client.server().await?;
         if let Some(replica) = &self.replica {
