@@ -9,6 +9,8 @@ pub mod archive;
 pub mod base;
 /// What is kept where: manifests and the layout.
 pub mod catalogue;
+/// A control group of our own, for limits that the kernel keeps.
+pub mod cgroup;
 /// One file a verb; the only room that prints.
 pub mod cli;
 /// Files as the user wrote them, with the place of every value.

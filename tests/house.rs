@@ -14,6 +14,7 @@ use crate::support::scan;
 const DOORS: &[(&str, &str)] = &[
     ("base", ""),
     ("net", "base"),
+    ("cgroup", ""),
     ("stream", "base"),
     ("report", "base"),
     ("retention", "base"),
@@ -25,7 +26,7 @@ const DOORS: &[(&str, &str)] = &[
     ("metrics", "base report"),
     ("config", "base retention stream::Codec sources::Config storages::Config notify::Config"),
     ("plan", "base config notify retention sources storages stream"),
-    ("run", "archive base catalogue plan report retention sources storages stream"),
+    ("run", "archive base catalogue cgroup plan report retention sources storages stream"),
     ("restore", "archive base catalogue plan report retention run sources storages stream"),
     (
         "cli",

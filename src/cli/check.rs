@@ -2,6 +2,7 @@
 
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
+use crate::cli::tools::Tools;
 use crate::cli::{connect, output, setup, tell};
 use crate::config::{self, Config, Problems};
 use crate::notify::post;
@@ -33,31 +34,17 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     // What `start` refuses is no good config.
     let plan = (errors == 0).then(|| plan::resolve(&config, Fetch::Never)).transpose()?;
     plan.iter().try_for_each(|plan| setup::refuse_nothing(plan, &Selection::All))?;
-    let missing = plan.as_ref().map(missing_tools).unwrap_or_default();
-    let is_good = errors == 0 && missing.is_empty();
+    let tools = plan.as_ref().map(Tools::of).transpose()?.unwrap_or_default();
+    let is_good = errors == 0 && tools.missing.is_empty();
     match globals.json {
         // A test message tells more.
         true if is_good && verb.notify => {}
-        true => output::json(&serde_json::json!({ "problems": found, "missing": missing })),
-        false => missing.iter().for_each(output::line),
+        true => output::json(&serde_json::json!({
+            "problems": found, "tools": tools.found, "missing": tools.missing,
+        })),
+        false => tools.tell(),
     }
     Ok(if is_good { 0 } else { USAGE })
-}
-
-/// Names the programs that jobs need and this machine does not have.
-fn missing_tools(plan: &Plan) -> Vec<String> {
-    let jobs = plan.jobs.iter().filter_map(|entry| entry.as_job()).filter(|job| job.enabled);
-    let mut missing = Vec::new();
-    for job in jobs {
-        let tools = job.sources.iter().flat_map(|source| &source.tools);
-        for tool in tools.filter(|tool| tool.find().is_none()) {
-            let line = format!("job {:?}: {}", job.name, tool.missing());
-            if !missing.contains(&line) {
-                missing.push(line);
-            }
-        }
-    }
-    missing
 }
 
 /// Prints what is wrong with the config.
@@ -73,27 +60,28 @@ fn tell(globals: &Globals, found: &Problems) {
     }
 }
 
-/// Reaches the storages of the jobs that are good.
+/// Reaches the sources and storages of the jobs that are good.
 fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Failure> {
     let plan = plan::resolve(config, Fetch::All)?;
     setup::refuse_nothing(&plan, &Selection::All)?;
     let reached = connect::all(&plan)?;
     let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
     let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
-    let missing = missing_tools(&plan);
+    let tools = Tools::of(&plan)?;
     if globals.json {
-        let told =
-            serde_json::json!({ "problems": found, "missing": missing, "storages": reached });
-        output::json(&told);
+        output::json(&serde_json::json!({
+            "problems": found, "tools": tools.found, "missing": tools.missing,
+            "sources": reached.sources, "storages": reached.storages,
+        }));
     } else {
-        missing.iter().for_each(output::line);
+        tools.tell();
         if found.errors().count() == 0 {
             // What was found only when values were fetched from elsewhere.
             broken.iter().for_each(|problem| output::line(problem.trim_end()));
         }
         connect::tell(&reached);
     }
-    let is_good = broken.is_empty() && missing.is_empty();
+    let is_good = broken.is_empty() && tools.missing.is_empty();
     Ok(if is_good { connect::exit(&reached) } else { USAGE })
 }
 

@@ -1,18 +1,39 @@
-//! `check --connect`: reaches every storage of the config once, by what a run does to it.
+//! `check --connect`: reaches every source and storage of the config once, by what a run does to it.
 
 use std::collections::BTreeSet;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::base::{Key, chain};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup};
-use crate::plan::{Place, Plan};
+use crate::plan::{Job, JobSource, Place, Plan};
 use crate::retention::Rotation;
 use crate::storages::{Error, Storage};
 use crate::stream::ByteStream;
+
+/// What came of reaching all.
+#[derive(Debug)]
+pub(crate) struct All {
+    pub(crate) sources: Vec<Asked>,
+    pub(crate) storages: Vec<Reached>,
+}
+
+/// What came of asking one source.
+#[derive(Debug, Serialize)]
+pub(crate) struct Asked {
+    job: String,
+    /// What it is called, or what it connects to; nothing for files.
+    source: Option<String>,
+    /// How many targets a run would find.
+    targets: usize,
+    /// What a run would stumble over.
+    problems: Vec<String>,
+    /// What a run can live with.
+    notes: Vec<String>,
+}
 
 /// What came of reaching one storage.
 #[derive(Debug, Serialize)]
@@ -25,42 +46,82 @@ pub(crate) struct Reached {
     notes: Vec<String>,
 }
 
-/// Reaches every storage of the jobs that are on, each folder once.
-pub(crate) fn all(plan: &Plan) -> Result<Vec<Reached>, Failure> {
+/// Reaches every source and storage of the jobs that are on, each folder once.
+pub(crate) fn all(plan: &Plan) -> Result<All, Failure> {
     let env = setup::env(plan, std::sync::Arc::new(crate::base::Silent))?;
     let stamp = env.clock.now().timestamp().as_nanosecond();
     let probe = format!(".nxs-probe-{}-{stamp:x}", std::process::id());
-    let jobs = plan.jobs.iter().filter_map(|entry| entry.as_job()).filter(|job| job.enabled);
+    let jobs = plan.jobs.iter().filter_map(|entry| entry.as_job());
+    let jobs: Vec<&Job> = jobs.filter(|job| job.enabled).collect();
     let mut seen = BTreeSet::new();
-    let places: Vec<&Place> = jobs
-        .flat_map(|job| &job.places)
-        .filter(|place| seen.insert(place.fingerprint.as_str()))
-        .collect();
-    setup::block_on(&env.cancel, join_all(places.into_iter().map(|place| reach(place, &probe))))
+    let places = jobs.iter().flat_map(|job| &job.places);
+    let places = places.filter(|place| seen.insert(place.fingerprint.as_str()));
+    let storages = join_all(places.map(|place| reach(place, &probe)));
+    let sources = jobs.iter().flat_map(|job| job.sources.iter().map(|source| ask(job, source)));
+    let sources = join_all(sources);
+    let (sources, storages) = setup::block_on(&env.cancel, join(sources, storages))?;
+    Ok(All { sources, storages })
 }
 
 /// Prints what came of it.
-pub(crate) fn tell(reached: &[Reached]) {
-    for Reached { storage, location, problems, notes } in reached {
-        let (word, color) = match problems.as_slice() {
-            [] => ("ok    ", anstyle::AnsiColor::Green),
-            _ => ("BROKEN", anstyle::AnsiColor::Red),
+pub(crate) fn tell(all: &All) {
+    for Asked { job, source, targets, problems, notes } in &all.sources {
+        let source = source.as_ref().map(|source| format!(", source '{source}'"));
+        let found = match targets {
+            1 => "1 target".to_owned(),
+            targets => format!("{targets} targets"),
         };
-        output::line(format!("{} '{storage}' {location}", output::paint(word, color)));
-        for said in problems.iter().chain(notes) {
-            output::line(format!("       {said}"));
-        }
+        row(&format!("job '{job}'{}: {found}", source.unwrap_or_default()), problems, notes);
+    }
+    for Reached { storage, location, problems, notes } in &all.storages {
+        row(&format!("'{storage}' {location}"), problems, notes);
     }
 }
 
-/// Returns the exit code for what came of it.
-pub(crate) fn exit(reached: &[Reached]) -> u8 {
-    let broken = reached.iter().filter(|one| !one.problems.is_empty()).count();
-    match broken {
-        0 => 0,
-        broken if broken == reached.len() => NOTHING,
+fn row(what: &str, problems: &[String], notes: &[String]) {
+    let (word, color) = match problems {
+        [] => ("ok    ", anstyle::AnsiColor::Green),
+        _ => ("BROKEN", anstyle::AnsiColor::Red),
+    };
+    output::line(format!("{} {what}", output::paint(word, color)));
+    for said in problems.iter().chain(notes) {
+        output::line(format!("       {said}"));
+    }
+}
+
+/// Returns the exit code for what came of it: without any storage, or any source, nothing is
+/// backed up.
+pub(crate) fn exit(all: &All) -> u8 {
+    let broken = |problems: Vec<bool>| {
+        let broken = problems.iter().filter(|is_broken| **is_broken).count();
+        (broken > 0, broken > 0 && broken == problems.len())
+    };
+    let sources = broken(all.sources.iter().map(|one| !one.problems.is_empty()).collect());
+    let storages = broken(all.storages.iter().map(|one| !one.problems.is_empty()).collect());
+    match (sources, storages) {
+        ((false, _), (false, _)) => 0,
+        ((_, true), _) | (_, (_, true)) => NOTHING,
         _ => PARTLY,
     }
+}
+
+async fn ask(job: &Job, source: &JobSource) -> Asked {
+    let mut asked = Asked {
+        job: job.name.clone(),
+        source: source.name.clone(),
+        targets: 0,
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    match source.source.probe().await {
+        Ok(found) => {
+            asked.targets = found.targets.len();
+            asked.problems.extend(found.failed.iter().map(|error| chain(error)));
+            asked.notes = found.notes;
+        }
+        Err(error) => asked.problems.push(chain(&error)),
+    }
+    asked
 }
 
 async fn reach(place: &Place, probe: &str) -> Reached {

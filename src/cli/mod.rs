@@ -25,6 +25,7 @@ mod show;
 mod start;
 mod sweep;
 mod tell;
+mod tools;
 mod verify;
 mod when;
 

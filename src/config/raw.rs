@@ -79,11 +79,13 @@ pub struct Main {
     pub smtp_timeout: Option<Span>,
     /// Certificates to trust beside the system's.
     pub smtp_ca_file: Option<PathBuf>,
-    /// MB/s that are read from sources: `limits: {disk: N MB}` of every job that sets none.
+    /// MB/s that are read from each disk, by a control group; where there is none, and from what
+    /// is no file, like `limits: {disk: N MB}` of every job that sets none.
     pub block_io_read: Option<u64>,
     /// MB/s that are written to each `local` storage that has no limit of its own.
     pub block_io_write: Option<u64>,
-    /// Weight at the disk, 10 to 1000: below 500 like `limits: {ionice: low}`, below 100 `idle`.
+    /// Weight at the disks, 10 to 1000, where 500 is the usual one, by a control group; beside it,
+    /// below 500 like `limits: {ionice: low}`, below 100 `idle`.
     pub blkio_weight: Option<u32>,
     /// Without effect: sources and storages are limited themselves, not a device.
     pub general_path_to_all_tmp_dir: Option<PathBuf>,
@@ -209,7 +211,8 @@ pub struct Limits {
     pub nice: Option<u8>,
     /// Priority at the disk while the job runs.
     pub ionice: Option<IoNice>,
-    /// Share of the processor against 1024 of any other program: 2 to 262144.
+    /// Share of the processor against 1024 of any other program, 2 to 262144; 0 for the usual one.
+    /// By a control group, else by niceness.
     pub cpu_shares: Option<u32>,
 }
 

@@ -12,6 +12,7 @@ pub(crate) struct Common {
     /// Bytes a second for each `local` storage without a limit of its own.
     pub(crate) local: Option<u64>,
     limits: raw::Limits,
+    read: Option<u64>,
     weight: Option<u32>,
 }
 
@@ -20,11 +21,13 @@ impl Common {
     pub(crate) fn of(main: &raw::Main) -> Self {
         let mut limits = main.limits.unwrap_or_default();
         limits.cpu_shares = limits.cpu_shares.or(main.cpu_shares);
-        let megabytes = |value: Option<u64>| value.map(|value| value.saturating_mul(MEGABYTE));
-        limits.disk = limits.disk.or(megabytes(main.block_io_read).map(crate::config::Size));
+        let megabytes = |value: Option<u64>| {
+            value.map(|value| value.saturating_mul(MEGABYTE)).filter(|rate| *rate > 0)
+        };
         Self {
             net: limits.net.map(|net| net.0),
-            local: megabytes(main.block_io_write).filter(|rate| *rate > 0),
+            local: megabytes(main.block_io_write),
+            read: megabytes(main.block_io_read),
             weight: main.blkio_weight,
             limits,
         }
@@ -33,19 +36,30 @@ impl Common {
     /// Returns what holds for a job.
     pub(crate) fn of_job(&self, job: Option<raw::Limits>) -> Limits {
         let (own, common) = (job.unwrap_or_default(), self.limits);
-        let disk = own.disk.or(common.disk).map(|rate| rate.0).filter(|rate| *rate > 0);
-        let shares = own.cpu_shares.or(common.cpu_shares);
-        let nice = own.nice.or(common.nice).map(i32::from);
+        let disk = own.disk.or(common.disk).map(|rate| rate.0);
         let ionice = own.ionice.or(common.ionice).or(self.weight.and_then(of_weight));
         Limits {
-            disk: disk.map(Bucket::new),
-            nice: nice.or(shares.map(nice_of)).filter(|nice| *nice > 0),
+            // Who says `disk` means the stream of the job, whatever it is read from.
+            read: self.read.filter(|_| disk.is_none()).map(Bucket::new),
+            disk: disk.filter(|rate| *rate > 0).map(Bucket::new),
+            write: self.local.filter(|_| own.net.is_none()),
+            nice: own.nice.or(common.nice).map(i32::from),
             ionice: match ionice {
                 None | Some(raw::IoNice::Normal) => None,
                 Some(raw::IoNice::Low) => Some(IoNice::Low),
                 Some(raw::IoNice::Idle) => Some(IoNice::Idle),
             },
+            cpu_shares: own.cpu_shares.or(common.cpu_shares).filter(|shares| *shares > 0),
+            blkio_weight: self.weight,
         }
+    }
+}
+
+impl Limits {
+    /// Returns the niceness to take; without a control group also what stands for `cpu_shares`.
+    pub fn niceness(&self, has_group: bool) -> Option<i32> {
+        let shares = self.cpu_shares.filter(|_| !has_group).map(nice_of);
+        self.nice.or(shares).filter(|nice| *nice > 0)
     }
 }
 
@@ -90,7 +104,7 @@ mod tests {
         let common = Common { limits, ..Common::default() };
         let inherited = common.of_job(None);
         assert!(inherited.disk.is_some());
-        assert_eq!((inherited.nice, inherited.ionice), (Some(5), Some(IoNice::Idle)));
+        assert_eq!((inherited.niceness(false), inherited.ionice), (Some(5), Some(IoNice::Idle)));
         let own = raw::Limits {
             disk: Some(Size(0)),
             nice: Some(0),
@@ -99,7 +113,30 @@ mod tests {
         };
         let lifted = common.of_job(Some(own));
         assert!(lifted.disk.is_none());
-        assert_eq!((lifted.nice, lifted.ionice), (None, None));
+        assert_eq!((lifted.niceness(false), lifted.ionice), (None, None));
+    }
+
+    #[test]
+    fn shares_become_niceness_only_where_no_group_has_them() {
+        let limits = raw::Limits { cpu_shares: Some(512), ..raw::Limits::default() };
+        let shared = Common { limits, ..Common::default() }.of_job(None);
+        assert_eq!((shared.niceness(false), shared.niceness(true)), (Some(3), None));
+        let own = raw::Limits { cpu_shares: Some(0), ..raw::Limits::default() };
+        let lifted = Common { limits, ..Common::default() }.of_job(Some(own));
+        assert_eq!((lifted.cpu_shares, lifted.niceness(false)), (None, None));
+    }
+
+    #[test]
+    fn what_a_job_says_of_its_stream_goes_before_the_rate_of_2x() {
+        let common = Common { read: Some(5), local: Some(7), ..Common::default() };
+        let plain = common.of_job(None);
+        assert!(plain.read.is_some() && plain.disk.is_none() && plain.write == Some(7));
+        let own = raw::Limits { disk: Some(Size(9)), net: Some(Size(9)), ..raw::Limits::default() };
+        let own = common.of_job(Some(own));
+        assert!(own.read.is_none() && own.disk.is_some() && own.write.is_none());
+        let lifted = raw::Limits { disk: Some(Size(0)), ..raw::Limits::default() };
+        let lifted = common.of_job(Some(lifted));
+        assert!(lifted.read.is_none() && lifted.disk.is_none());
     }
 
     #[test]

@@ -220,10 +220,18 @@ impl Increments {
 pub struct Limits {
     /// Bytes a second that are read from its sources; all its targets share it.
     pub disk: Option<Bucket>,
-    /// Niceness of the program and its tools.
+    /// Bytes a second that are read from disks: by a control group, else as `disk`.
+    pub read: Option<Bucket>,
+    /// Bytes a second that are written to disks: each `local` storage holds to it by itself.
+    pub write: Option<u64>,
+    /// Niceness of the program and its tools, as written; see [`Limits::niceness`].
     pub nice: Option<i32>,
     /// Priority at the disk.
     pub ionice: Option<IoNice>,
+    /// Share of the processor, where 1024 is the usual one.
+    pub cpu_shares: Option<u32>,
+    /// Weight at the disks for a control group, where 500 is the usual one.
+    pub blkio_weight: Option<u32>,
 }
 
 /// Priority at the disk, lower than the usual one.

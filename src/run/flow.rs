@@ -119,10 +119,9 @@ impl Flow {
                 (raw, Made::Tree(packed))
             }
         };
-        let raw = match &run.scene.job.limits.disk {
-            Some(bucket) => bucket.limit(raw),
-            None => raw,
-        };
+        let root = item.target.path.as_deref().filter(|_| matches!(made, Made::Tree(_)));
+        let limits = run.priority.on_reads(&run.scene.job.limits, root);
+        let raw = limits.fold(raw, |raw, bucket| bucket.limit(raw));
         let (stream, frames, blake3, sums) = if compression.codec == Codec::None {
             // What is stored is what is inside.
             let (raw, blake3, sums) = stream::both(raw, marks);

@@ -150,7 +150,7 @@ pub async fn job(job: &Job, env: &Env) -> JobReport {
     if job.enabled {
         info!("starting, type {}", job.kind);
         let priority = Priority::lower(&job.limits).await;
-        run_job(job, env, started, &mut report).await;
+        run_job(job, env, started, &priority, &mut report).await;
         priority.restore().await;
         info!("finished");
     } else {
@@ -160,7 +160,13 @@ pub async fn job(job: &Job, env: &Env) -> JobReport {
     report
 }
 
-async fn run_job(job: &Job, env: &Env, started: Zoned, report: &mut JobReport) {
+async fn run_job(
+    job: &Job,
+    env: &Env,
+    started: Zoned,
+    priority: &Priority,
+    report: &mut JobReport,
+) {
     let id = RunId::new(started.timestamp(), &env.server_name, &job.name);
     let journal = match Journal::open(&env.state_dir, &id) {
         Ok(journal) => journal,
@@ -176,7 +182,8 @@ async fn run_job(job: &Job, env: &Env, started: Zoned, report: &mut JobReport) {
     let cancel = env.cancel.child();
     let env = Env { cancel: cancel.clone(), ..env.clone() };
     let (before, targets) = (OnceLock::new(), OnceLock::new());
-    let run = Run { scene: Scene { job, env: &env, started }, id, journal, before, targets };
+    let scene = Scene { job, env: &env, started };
+    let run = Run { scene, id, journal, priority, before, targets };
     let work = run.between_hooks(report);
     match job.timeout {
         None => work.await,
@@ -211,6 +218,8 @@ pub(crate) struct Run<'a> {
     pub(crate) scene: Scene<'a>,
     pub(crate) id: RunId,
     pub(crate) journal: Journal,
+    /// How the program gives way meanwhile.
+    pub(crate) priority: &'a Priority,
     /// The hooks that ran before the job.
     pub(crate) before: OnceLock<Vec<HookReport>>,
     /// The names of all targets, once they are known.

@@ -163,6 +163,10 @@ impl Source for Commands {
         Ok(Found { targets, ..Found::default() })
     }
 
+    async fn probe(&self) -> Result<Found> {
+        Ok(Found { notes: vec!["its commands are not run by a check".into()], ..Found::default() })
+    }
+
     async fn open(&self, target: &Target) -> Result<Payload> {
         let alone = [target.name.clone()];
         self.open_on(target, &Occasion { run: None, targets: &alone }).await

@@ -88,6 +88,10 @@ impl Source for External {
         Ok(Found { targets: vec![target], ..Found::default() })
     }
 
+    async fn probe(&self) -> Result<Found> {
+        Ok(Found { notes: vec!["its command is not run by a check".into()], ..Found::default() })
+    }
+
     async fn open(&self, target: &Target) -> Result<Payload> {
         self.open_on(target, &Occasion::default()).await
     }

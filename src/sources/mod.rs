@@ -181,6 +181,12 @@ pub trait Source: Send + Sync {
     /// Errors: only when nothing at all can be said; a single bad target is in
     /// [`Found::failed`].
     async fn targets(&self) -> Result<Found>;
+    /// Reaches what it reads, for `check --connect`: as [`Self::targets`], with what may be known of
+    /// each target before it is read. Nothing is changed, nothing is held, no command of the user
+    /// is run.
+    async fn probe(&self) -> Result<Found> {
+        self.targets().await
+    }
     /// Returns what decides about a target's content beside its name: an increment builds only on
     /// a copy for which this was the same.
     ///

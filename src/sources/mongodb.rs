@@ -137,6 +137,13 @@ impl Source for Mongodb {
         self.find().await
     }
 
+    async fn probe(&self) -> Result<Found> {
+        if self.config.by == By::Server {
+            self.list(None, &self.address).await?;
+        }
+        self.find().await
+    }
+
     async fn open(&self, target: &Target) -> Result<Payload> {
         let mut call = self.dumping(&target.name)?;
         let mut archive = Archive::new();
@@ -225,6 +232,7 @@ const MONGODUMP: Tool = Tool {
     names: &["mongodump"],
     deb: "mongodb-database-tools (from mongodb.com)",
     rpm: "mongodb-database-tools (from mongodb.com)",
+    folders: &[],
 };
 const MONGORESTORE: Tool = Tool { names: &["mongorestore"], ..MONGODUMP };
 /// As in 2.x.

@@ -180,6 +180,21 @@ impl Source for Mysql {
         Ok(found)
     }
 
+    async fn probe(&self) -> Result<Found> {
+        let mut found = self.targets().await?;
+        let server = self.server().await?;
+        self.client.fitting(&DUMP, server).await?;
+        for target in found.targets.iter().filter(|target| target.name != GRANTS) {
+            let Ok(database) = String::from_utf8(untext(&target.name)) else { continue };
+            let readable = async {
+                dump::may_read(&self.client, server, &database).await?;
+                rights::complete(&self.client, server, &database, &self.extra).await
+            };
+            found.failed.extend(readable.await.err());
+        }
+        Ok(found)
+    }
+
     async fn open(&self, target: &Target) -> Result<Payload> {
         let server = self.server().await?;
         if let Some(replica) = &self.replica {

@@ -141,6 +141,11 @@ impl Source for Xtrabackup {
         Ok(Found { targets: vec![target], notes, ..Found::default() })
     }
 
+    async fn probe(&self) -> Result<Found> {
+        self.client.server().await?;
+        self.targets().await
+    }
+
     async fn scope(&self) -> Result<Vec<String>> {
         let server = self.client.server().await?;
         let mut scope = lineage::of(&self.client, &server).await?;

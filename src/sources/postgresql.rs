@@ -113,7 +113,7 @@ impl Section for Config {
         let mut tools = vec![PSQL, PG_DUMP];
         tools.extend(self.wants_globals().then_some(PG_DUMPALL));
         tools.extend((self.format() == Format::Custom).then_some(PG_RESTORE));
-        programs::missing(&tools)
+        tools
     }
 
     fn wanted(&self) -> Vec<String> {
@@ -165,6 +165,27 @@ impl Source for Databases {
         if self.config.wants_globals() {
             found.targets.push(Target::named(GLOBALS, GLOBALS_EXT));
             found.notes.extend(self.globals_note().await?);
+        }
+        Ok(found)
+    }
+
+    async fn probe(&self) -> Result<Found> {
+        let mut found = self.targets().await?;
+        let version = self.server.version().await?;
+        programs::fitting(&self.server, "pg_dump", &version).await?;
+        for target in found.targets.iter().filter(|target| target.ext != GLOBALS_EXT) {
+            let database = database_of(&target.name);
+            let asked = self.server.ask::<Option<String>>(&database, UNREADABLE).await;
+            // Keys of the user may leave out what cannot be read.
+            let is_whole = self.config.extra_keys == Words::default()
+                && excludes::left_out(&self.config.excludes, &database).options.is_empty();
+            let denied = |table: String| {
+                self.failed(Kind::Denied, &target.name, &format!("{table} may not be read"))
+            };
+            found.failed.extend(match asked {
+                Ok(table) => table.filter(|_| is_whole).map(denied),
+                Err(error) => Some(error),
+            });
         }
         Ok(found)
     }
@@ -228,6 +249,13 @@ const LIST: &str = "select coalesce(json_agg(json_build_object('name', datname, 
     datistemplate, 'allows', datallowconn, 'is_broken', datconnlimit = -2) order by datname), \
     '[]') from pg_catalog.pg_database";
 
+/// A table that we may not read, if there is one.
+const UNREADABLE: &str = "select coalesce((select to_json(format('%I.%I', nspname, relname)) from \
+    pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace where relkind in \
+    ('r', 'm') and nspname !~ '^pg_' and nspname <> 'information_schema' and not \
+    (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')) order by 1 \
+    limit 1), 'null')";
+
 /// Asks and tells.
 pub(in crate::sources) const PSQL: Tool = client(&["psql"]);
 const PG_DUMP: Tool = client(&["pg_dump"]);
@@ -236,7 +264,7 @@ const PG_RESTORE: Tool = client(&["pg_restore"]);
 
 /// A program of the package of clients.
 pub(in crate::sources) const fn client(names: &'static [&'static str]) -> Tool {
-    Tool { names, deb: "postgresql-client", rpm: "postgresql" }
+    Tool { names, deb: "postgresql-client", rpm: "postgresql", folders: programs::FOLDERS }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::sources::postgresql::programs::{self, Program};
 use crate::sources::postgresql::server::{Server, Version};
 use crate::sources::postgresql::{PSQL, client};
 use crate::sources::tool::{Call, Last, PrivateFolder, Tool, Words, ends_with_mark};
-use crate::sources::{Back, Found, Result, Section, Setting, Source, Target};
+use crate::sources::{Back, Error, Found, Kind, Result, Section, Setting, Source, Target};
 use crate::stream::{Dump, DumpFacts, Payload};
 
 /// A source of `postgresql_basebackup`.
@@ -81,7 +81,7 @@ impl Section for Config {
     }
 
     fn tools(&self) -> Vec<Tool> {
-        programs::missing(&[PSQL, PG_BASEBACKUP])
+        vec![PSQL, PG_BASEBACKUP]
     }
 
     fn wanted(&self) -> Vec<String> {
@@ -126,6 +126,21 @@ impl Source for Cluster {
             path: None,
         };
         Ok(Found { targets: vec![target], failed: Vec::new(), notes })
+    }
+
+    async fn probe(&self) -> Result<Found> {
+        let mut found = self.targets().await?;
+        let version = self.server.version().await?;
+        programs::fitting(&self.server, "pg_basebackup", &version).await?;
+        if !self.server.ask::<bool>(self.server.connect.db_name(), MAY_REPLICATE).await? {
+            found.failed.push(Error {
+                kind: Kind::Denied,
+                subject: self.server.subject.clone(),
+                problem: "the user may not copy the cluster: ALTER ROLE … REPLICATION".to_owned(),
+                source: None,
+            });
+        }
+        Ok(found)
     }
 
     async fn open(&self, target: &Target) -> Result<Payload> {
@@ -227,5 +242,7 @@ const BASE: &str = "postgresq_hot";
 const END_MARK: &str = "\"Manifest-Checksum\": ";
 const SEVERAL: &str = "select to_json(count(*) > 0) from pg_catalog.pg_tablespace \
                        where spcname not in ('pg_default', 'pg_global')";
+const MAY_REPLICATE: &str = "select to_json(coalesce(bool_or(rolreplication or rolsuper), false)) \
+                             from pg_catalog.pg_roles where rolname = current_user";
 
 const PG_BASEBACKUP: Tool = client(&["pg_basebackup"]);

@@ -80,6 +80,25 @@ impl Source for Redis {
         Ok(Found { targets: vec![target], ..Found::default() })
     }
 
+    async fn probe(&self) -> Result<Found> {
+        let mut found = self.targets().await?;
+        match psync::greet(&self.connect, Some(PATIENCE)).await {
+            Ok(()) | Err(Failed::Unread) => {}
+            Err(Failed::Broken(error)) => return Err(error),
+            Err(Failed::Refused(why)) => {
+                let problem = format!("the server {} refuses PSYNC: {why}", self.connect.address());
+                let (kind, subject) = (Kind::Denied, NAME.to_owned());
+                match self.cli {
+                    Some(_) => {
+                        found.notes.push(format!("{problem}; `redis-cli --rdb` will be tried"))
+                    }
+                    None => found.failed.push(Error { kind, subject, problem, source: None }),
+                }
+            }
+        }
+        Ok(found)
+    }
+
     async fn open(&self, _target: &Target) -> Result<Payload> {
         let (feeder, bytes) = ByteStream::channel(DEPTH);
         let (promise, facts) = Pending::new();
@@ -177,9 +196,11 @@ fn by_cli(call: Call, connect: &Connect) -> Call {
     call.args(["--rdb", "-"])
 }
 
+/// How long a greeting may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// The only target, and how everybody calls it.
 const NAME: &str = "redis";
 const REDIS_CLI: Tool =
-    Tool { names: &["redis-cli", "valkey-cli"], deb: "redis-tools", rpm: "redis" };
+    Tool { names: &["redis-cli", "valkey-cli"], deb: "redis-tools", rpm: "redis", folders: &[] };
 /// Chunks that wait: with 256 KiB each at most 1 MiB.
 const DEPTH: usize = 4;

@@ -123,6 +123,16 @@ impl Source for Sqlite {
         Ok(found)
     }
 
+    async fn probe(&self) -> Result<Found> {
+        let mut found = self.targets().await?;
+        for target in &found.targets {
+            let (name, path) = (target.name.clone(), path_of(target));
+            let read = tokio::task::spawn_blocking(move || copy::readable(&name, &path)).await;
+            found.failed.extend(read.ok().and_then(Result::err));
+        }
+        Ok(found)
+    }
+
     async fn open(&self, target: &Target) -> Result<Payload> {
         let stop = Arc::new(AtomicBool::new(false));
         let copying = Copying {

@@ -15,6 +15,7 @@ mod told;
 mod words;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::Access;
 
@@ -36,12 +37,24 @@ pub struct Tool {
     pub deb: &'static str,
     /// The package of Fedora and its kin that has it.
     pub rpm: &'static str,
+    /// Patterns of folders where packages put it beside PATH, one for each version.
+    pub folders: &'static [&'static str],
 }
 
 impl Tool {
-    /// Finds it on PATH, under the first of its names that is there.
+    /// Finds it on PATH, under the first of its names that is there, else in its own folders.
     pub fn find(&self) -> Option<PathBuf> {
-        self.names.iter().find_map(|name| on_path(name))
+        let elsewhere = || {
+            let folders = self.folders.iter().flat_map(|pattern| glob::glob(pattern));
+            let mut folders: Vec<_> = folders.flatten().flatten().collect();
+            folders.sort();
+            // Of several versions the newest.
+            let inside = folders.iter().rev().flat_map(|folder| {
+                self.names.iter().filter_map(|name| folder.join(name).to_str().and_then(on_path))
+            });
+            { inside }.next()
+        };
+        self.names.iter().find_map(|name| on_path(name)).or_else(elsewhere)
     }
 
     /// Finds it for `subject`.
@@ -66,6 +79,23 @@ impl Tool {
         )
     }
 }
+
+/// Asks a program for its version: the first line that it answers with, in its own words.
+///
+/// Errors: none; a program that says nothing within 10 s has none.
+pub async fn version_of(program: &Path) -> Option<String> {
+    let mut call = tokio::process::Command::new(program);
+    call.arg("--version").env("LC_ALL", "C.UTF-8").stdin(std::process::Stdio::null());
+    let said = tokio::time::timeout(PATIENCE, call.kill_on_drop(true).output()).await.ok()?.ok()?;
+    // Some tell it on stderr.
+    let said = [said.stdout, said.stderr].concat();
+    let line =
+        said.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).find(|one| !one.is_empty());
+    line.map(|line| crate::base::text(&line[..line.len().min(LONGEST_LINE)]))
+}
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_LINE: usize = 160;
 
 /// Finds a program by its name in the folders of PATH; a path is taken as it is.
 pub fn on_path(name: &str) -> Option<PathBuf> {

@@ -74,7 +74,7 @@ impl Mongodb {
 
     /// Asks mongodump: an archive begins with the names of all that it will hold. What would
     /// follow is not waited for.
-    async fn list(&self, database: Option<&str>, subject: &str) -> Result<Listed> {
+    pub(super) async fn list(&self, database: Option<&str>, subject: &str) -> Result<Listed> {
         tracing::info!(
             "{subject}: asking mongodump what there is; it is stopped once it has said so"
         );

@@ -13,7 +13,7 @@ use crate::stream::DumpFacts;
 
 /// The clients that ask and load.
 pub const CLIENT: Tool =
-    Tool { names: &["mariadb", "mysql"], deb: "mariadb-client", rpm: "mariadb" };
+    Tool { names: &["mariadb", "mysql"], deb: "mariadb-client", rpm: "mariadb", folders: &[] };
 
 /// How a source's server is asked: made once, without dialling.
 pub struct Client {

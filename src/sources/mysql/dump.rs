@@ -13,8 +13,12 @@ use crate::sources::{Error, Kind, Result};
 use crate::stream::{ByteStream, Dump, DumpFacts};
 
 /// The dump tools of both families.
-pub(super) const DUMP: Tool =
-    Tool { names: &["mariadb-dump", "mysqldump"], deb: "mariadb-client", rpm: "mariadb" };
+pub(super) const DUMP: Tool = Tool {
+    names: &["mariadb-dump", "mysqldump"],
+    deb: "mariadb-client",
+    rpm: "mariadb",
+    folders: &[],
+};
 
 /// What `extra_keys` may say to a dump tool.
 pub(super) const RULES: Rules = Rules {

@@ -15,6 +15,7 @@ pub(super) const BACKUP: Tool = Tool {
     names: &["mariadb-backup", "mariabackup", "xtrabackup"],
     deb: "mariadb-backup",
     rpm: "mariadb-backup",
+    folders: &[],
 };
 
 /// Starts to copy the server, or only the pages that changed since a log position.

@@ -16,6 +16,7 @@ const UNPACK: Tool = Tool {
     names: &["mbstream", "xbstream"],
     deb: "mariadb-backup (or percona-xtrabackup-84)",
     rpm: "mariadb-backup",
+    folders: &[],
 };
 
 #[async_trait]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::sources::postgresql::server::{Server, Version};
-use crate::sources::tool::{Tool, on_path};
+use crate::sources::tool::on_path;
 use crate::sources::{Error, Kind, Result};
 
 /// A program that was found.
@@ -63,12 +63,6 @@ pub(in crate::sources) async fn any(server: &Server, name: &str) -> Result<PathB
          postgresql (Fedora, RHEL)"
     );
     Err(failure(server, problem))
-}
-
-/// Returns those of `tools` that no folder has where clients are looked for.
-pub(in crate::sources) fn missing(tools: &[Tool]) -> Vec<Tool> {
-    let is_missing = |tool: &Tool| tool.names.iter().all(|name| everywhere(name).is_empty());
-    tools.iter().copied().filter(is_missing).collect()
 }
 
 fn best(found: &[Program], major: u32) -> Option<&Program> {
@@ -148,7 +142,7 @@ fn failure(server: &Server, problem: String) -> Error {
 }
 
 /// Where packages put the programs of each version.
-const FOLDERS: &[&str] = &["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
+pub(super) const FOLDERS: &[&str] = &["/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[cfg(test)]

@@ -147,4 +147,4 @@ const MANIFEST: &str = "backup_manifest";
 /// A tar ends with two empty blocks.
 const TAR_END: usize = 1024;
 /// Joins the parts, and takes them apart again.
-pub(super) const TAR: Tool = Tool { names: &["tar"], deb: "tar", rpm: "tar" };
+pub(super) const TAR: Tool = Tool { names: &["tar"], deb: "tar", rpm: "tar", folders: &[] };

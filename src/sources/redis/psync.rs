@@ -50,6 +50,18 @@ pub(super) async fn copy(
     copied
 }
 
+/// Logs in and says hello as a replica, without asking for anything.
+pub(super) async fn greet(connect: &Connect, silence: Option<Duration>) -> Result<(), Failed> {
+    let io = connect.dial().await.map_err(|(problem, error)| {
+        let error = Error { source: Some(error), ..trouble(Kind::Other, problem) };
+        Failed::Broken(error)
+    })?;
+    let mut wire = Wire::new(io, silence);
+    let greeted = Talk { wire: &mut wire, connect }.greet().await;
+    wire.close().await;
+    greeted
+}
+
 struct Talk<'a> {
     wire: &'a mut Wire,
     connect: &'a Connect,
@@ -75,6 +87,18 @@ impl Talk<'_> {
                 Some(why) => self.broken(Kind::Other, format!("gave no dump: {why}")),
                 None => self.odd(&reply),
             }),
+        }
+    }
+
+    async fn greet(&mut self) -> Result<(), Failed> {
+        self.log_in().await?;
+        self.wire.send(&["PING"]).await.map_err(|error| self.lost(error))?;
+        let reply = self.line().await?;
+        match reply.strip_prefix('-') {
+            Some(why) if why.starts_with("NOAUTH") => {
+                Err(self.broken(Kind::Denied, format!("wants a password: {why}")))
+            }
+            _ => self.present().await,
         }
     }
 

@@ -37,6 +37,28 @@ pub(super) struct Copied {
     pub(super) facts: DumpFacts,
 }
 
+/// Opens a database and reads in it, as a backup does first; one that is locked now is good. Blocks.
+///
+/// Errors: what is wrong with it.
+pub(super) fn readable(name: &str, path: &Path) -> Result<()> {
+    let failure = |problem: &str, error: BoxError| Error {
+        kind: Kind::Other,
+        subject: name.to_owned(),
+        problem: problem.to_owned(),
+        source: Some(error),
+    };
+    fs::File::open(path).map_err(|error| failure("could not be read", error.into()))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let read = Connection::open_with_flags(path, flags).and_then(|database| {
+        database.busy_timeout(Duration::ZERO)?;
+        database.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+    });
+    match read.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)) => Ok(()),
+        _ => read.map_err(|error| failure(problem_of(&error).unwrap_or(UNREADABLE), error.into())),
+    }
+}
+
 impl Copying {
     /// Makes the copy. Blocks.
     ///
@@ -148,14 +170,8 @@ impl Copying {
 
     fn of_sqlite(&self, error: rusqlite::Error) -> Error {
         let problem = match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => "is no database of SQLite, or it is encrypted",
-            Some(ErrorCode::DatabaseCorrupt) => "is damaged",
             Some(ErrorCode::DiskFull) => return self.of_copy(error),
-            Some(ErrorCode::ReadOnly) => {
-                "was left in the middle of a change, and only a writer can undo that: open it once \
-                 with its program or with the sqlite3 shell"
-            }
-            _ => "could not be copied",
+            _ => problem_of(&error).unwrap_or("could not be copied"),
         };
         self.failure(problem, error)
     }
@@ -174,6 +190,21 @@ impl Copying {
         Error { kind: Kind::Other, subject, problem, source: None }
     }
 }
+
+/// Says what an error of SQLite means for a database.
+fn problem_of(error: &rusqlite::Error) -> Option<&'static str> {
+    match error.sqlite_error_code()? {
+        ErrorCode::NotADatabase => Some("is no database of SQLite, or it is encrypted"),
+        ErrorCode::DatabaseCorrupt => Some("is damaged"),
+        ErrorCode::ReadOnly => Some(
+            "was left in the middle of a change, and only a writer can undo that: open it once \
+             with its program or with the sqlite3 shell",
+        ),
+        _ => None,
+    }
+}
+
+const UNREADABLE: &str = "could not be read";
 
 impl Check {
     fn pragma(self) -> Option<&'static str> {

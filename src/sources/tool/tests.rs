@@ -153,7 +153,7 @@ async fn a_program_whose_input_breaks_does_not_see_its_end() {
 
 #[test]
 fn a_missing_program_names_its_packages() {
-    let tool = Tool { names: &["no-such-dump"], deb: "some-client", rpm: "some" };
+    let tool = Tool { names: &["no-such-dump"], deb: "some-client", rpm: "some", folders: &[] };
     let error = tool.require("db").unwrap_err();
     assert!(error.to_string().contains("package some-client"), "{error}");
 }
