@@ -377,7 +377,7 @@ const OPEN: usize = 32;
 /// How often a folder may be replaced while it is opened before it is given up.
 const PATIENCE: usize = 16;
 /// Folders that are opened ahead of their turn, in all and for each level.
-const AHEAD: usize = 40;
-const AHEAD_EACH: usize = 4;
+const AHEAD: usize = 64;
+const AHEAD_EACH: usize = 16;
 /// Batches of names that are asked about ahead of their turn.
 const BATCHES: usize = 3;

@@ -48,11 +48,12 @@ impl Home {
         if got.iter().any(|name| ["cpu", "io"].contains(name)) {
             return Ok(got);
         }
-        let wanted: Vec<_> = wanted.iter().map(|name| format!("`{name}`")).collect();
+        let lacking = wanted.iter().filter(|name| !got.contains(name));
+        let lacking: Vec<_> = lacking.map(|name| format!("`{name}`")).collect();
         Err(format!(
             "{} offers no {}: it is not handed down to us, or cgroup v1 has it",
             file.display(),
-            wanted.join(" and no ")
+            lacking.join(" and no ")
         ))
     }
 

@@ -1,5 +1,4 @@
-//! On a tree of plain files in place of the kernel's: where things go and what is written. What the
-//! kernel does with it is shown in `tests/live/cgroup.rs`.
+//! On a tree of plain files in place of the kernel's: where things go and what is written.
 
 use super::disks::{Disk, Mounts};
 use super::home::Home;
