@@ -3,7 +3,7 @@
 //!
 //! It needs a group that is ours: the root of the tree, or one that was delegated to us. There a
 //! child is made, we move into it (inner groups hold no processes), and limits are written to it.
-//! What a machine does not offer is no error of a run: [`Refused`] says why, and who asked uses
+//! What a machine does not offer is no error of a run: the refusal says why, and who asked uses
 //! means of its own. Assumes that nobody else in the program changes its group.
 
 mod disks;
