@@ -253,8 +253,8 @@ const LIST: &str = "select coalesce(json_agg(json_build_object('name', datname, 
 const UNREADABLE: &str = "select coalesce((select to_json(format('%I.%I', nspname, relname)) from \
     pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace where relkind in \
     ('r', 'm') and nspname !~ '^pg_' and nspname <> 'information_schema' and not \
-    (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')) order by 1 \
-    limit 1), 'null')";
+    (has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')) order by nspname, \
+    relname limit 1), 'null')";
 
 /// Asks and tells.
 pub(in crate::sources) const PSQL: Tool = client(&["psql"]);

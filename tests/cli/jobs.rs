@@ -1,6 +1,7 @@
 //! Several jobs, servers and runs beside one another: what is apart stays apart.
 
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -214,4 +215,62 @@ fn a_folder_of_copies_inside_its_own_target_is_refused_until_it_is_excluded() {
         &bed.path("short").display().to_string(),
     );
     drop(bed.config(&text).run(["start"]).exit(1).stdout_has(said).noisy());
+}
+
+#[test]
+fn the_example_of_a_bitrix_server_runs() {
+    let mut bed = Bed::new();
+    let main = bitrix("nxs-backup.conf");
+    // The storage elsewhere is a folder here.
+    let (before, rest) = main.split_once("storage: scp").unwrap();
+    let (_, after) = rest.split_once("\n\n").unwrap();
+    let main = format!("{before}storage: local\n\n{after}");
+    let state = "state_dir: $DIR/state\n  log_file:";
+    bed = bed.config(&main.replace("log_file:", state)).file("etc/smtp.password", "secret");
+    for login in ["mysql.cnf", "mysql-second.cnf"] {
+        bed = bed.file(&format!("etc/{login}"), "[client]\nuser = backup\n");
+    }
+    for name in ["files.conf", "upload.conf", "databases.conf"] {
+        bed = bed.file(&format!("conf.d/{name}"), &bitrix(&format!("conf.d/{name}")));
+    }
+    let bed = bed.tree("lib/prometheus/node-exporter", &[]).tree(
+        "www",
+        &[
+            ("shop/index.php", "<?php"),
+            ("shop/bitrix/cache/x", "made again"),
+            ("shop/bitrix/modules/y", "kept"),
+            ("shop/upload/iblock/a.jpg", "picture"),
+            ("shop/upload/resize_cache/b.jpg", "thumbnail"),
+            ("blog/index.php", "<?php blog"),
+            ("blog/upload/c.jpg", "picture"),
+        ],
+    );
+    bed.run(["check"]).stdout_has("no errors").stdout_has("mariadb-dump");
+    bed.run(["plan", "files"]).stdout_has("bitrix-upload (inc_files)");
+    bed.run(["start", "files"]).noisy();
+    bed.run(["verify", "--full"]).stdout_has("8 copies looked at, 8 whole, 0 not");
+    let figures = bed.path("lib/prometheus/node-exporter/nxs-backup.prom");
+    assert!(fs::read_to_string(figures).unwrap().contains("bitrix-upload"));
+    bed.run(["restore", "bitrix-files", "--to", "back"]).noisy();
+    bed.run(["restore", "bitrix-upload", "--to", "back-upload"]).noisy();
+    let files = [bed.files("back"), bed.files("back-upload")].concat();
+    let names = files.iter().map(|path| path.rsplit("www/").next().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    let expected = [
+        "blog/index.php",
+        "blog/upload/c.jpg",
+        "shop/bitrix/modules/y",
+        "shop/index.php",
+        "shop/upload/iblock/a.jpg",
+    ];
+    assert_eq!(names, expected);
+}
+
+/// A file of the example, with its folders in the bed.
+fn bitrix(name: &str) -> String {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/bitrix");
+    let text = fs::read_to_string(top.join(name)).unwrap();
+    let text = text.replace("/etc/nxs-backup/", "$DIR/etc/").replace("/var/", "$DIR/");
+    text.replace(": /bitrix/", ": $DIR/offsite/").replace("'/bitrix/", "'$DIR/offsite/")
 }

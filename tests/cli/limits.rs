@@ -1,11 +1,14 @@
 //! A job that holds itself back: the rate at the source, priorities, and what is wrong about them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::cli::{config, job, local};
 use crate::support::bed::Bed;
+use crate::support::world::skipped;
 
 /// A bed with one incompressible file of `mib` MiB, read under `limits`.
 fn limited(mib: usize, limits: &str) -> Bed {
@@ -68,4 +71,76 @@ fn limits_that_belong_to_the_job_are_errors_on_a_storage() {
     bed.run(["check"]).exit(2).stdout_has("`limits` of a storage has `net` alone");
     let bed = limited(0, "{ionice: lazy}");
     bed.run(["check"]).exit(2).stdout_has("idle");
+}
+
+/// A control group (v2) of the test, in which a run can be started; gone with this value.
+struct OwnGroup {
+    root: PathBuf,
+    dir: PathBuf,
+}
+
+impl OwnGroup {
+    /// Makes one that has `cpu` and `io`; `None`, and loud, where that cannot be had.
+    fn make() -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let Some(mount) = mounts.find(|fields| fields[2] == "cgroup2") else {
+            skipped("cgroup v2 is not mounted");
+            return None;
+        };
+        let root = PathBuf::from(mount[1]);
+        let offered = fs::read_to_string(root.join("cgroup.controllers")).unwrap();
+        let has = |name| offered.split_whitespace().any(|one| one == name);
+        if !(has("cpu") && has("io")) {
+            skipped("cgroup v2 offers no `cpu` and `io` here: cgroup v1 has them");
+            return None;
+        }
+        let dir = root.join(format!("nxs-test-{}", std::process::id()));
+        let made = fs::write(root.join("cgroup.subtree_control"), "+cpu +io +memory")
+            .and_then(|()| fs::create_dir(&dir));
+        if let Err(error) = made {
+            skipped(&format!("no control group can be made here: {error}"));
+            return None;
+        }
+        Some(Self { root, dir })
+    }
+}
+
+impl Drop for OwnGroup {
+    fn drop(&mut self) {
+        fs::remove_dir(&self.dir).ok();
+    }
+}
+
+#[test]
+fn a_control_group_of_the_kernel_holds_a_run_with_its_tools_and_is_gone_after_it() {
+    let Some(group) = OwnGroup::make() else { return };
+    let job = format!(
+        "- {{job: look, type: command, command: $DIR/look, storages: [{}]}}\n",
+        local("store", "days: 1")
+    );
+    let text = config(&[job]).replace("main: {", "main: {cpu_shares: 512, block_io_read: 10, ");
+    let look = format!(
+        "#!/bin/sh\nd={}$(sed -n s/^0:://p /proc/self/cgroup)\necho $d\ncat $d/cpu.weight $d/io.max\n",
+        group.root.display()
+    );
+    let bed = Bed::new().config(&text).file("look", &look);
+    fs::set_permissions(bed.path("look"), fs::Permissions::from_mode(0o700)).unwrap();
+    let run = bed.command(["start"]);
+    // The shell goes into the group and becomes the run.
+    let enter = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.dir.display());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &enter, "sh"]).arg(run.get_program()).args(run.get_args());
+    shell.env_clear().envs(run.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    bed.finish(shell);
+    let stored = bed.files("store").into_iter().find(|name| name.ends_with(".dump")).unwrap();
+    let seen = fs::read_to_string(bed.path("store").join(stored)).unwrap();
+    let mut lines = seen.lines();
+    let child = lines.next().unwrap();
+    assert!(child.starts_with(&format!("{}/nxs-backup-", group.dir.display())), "{seen}");
+    assert_eq!(lines.next(), Some("50"), "{seen}");
+    assert!(lines.all(|line| line.contains("rbps=10000000 wbps=max")), "{seen}");
+    assert!(!Path::new(child).exists());
+    let log = fs::read_to_string(bed.path("log/nxs.log")).unwrap();
+    assert!(log.contains(child) && log.contains("cpu.weight 50"), "{log}");
 }

@@ -63,6 +63,13 @@ fn every_shipped_example_loads_and_resolves_without_a_word() {
 }
 
 #[test]
+fn the_example_of_a_bitrix_server_loads_without_a_word() {
+    let path = checkout().join("docs/examples/bitrix/nxs-backup.conf");
+    let problems = plan::problems(&load_as(&path, Trust::Anyone).unwrap());
+    assert!(problems.is_empty(), "{problems}");
+}
+
+#[test]
 fn the_example_of_every_storage_can_be_switched_on() {
     let example =
         std::fs::read_to_string(checkout().join("conf.d.example/desc_files_everywhere.conf"));

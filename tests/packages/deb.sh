@@ -24,10 +24,17 @@ in_root ldd /usr/bin/nxs-backup | grep -q 'not found' && fail "a library is miss
 in_root nxs-backup check >/dev/null && fail "an empty config passes"
 first_backup
 
-# The same package again stands for a newer one: what was changed stays.
-in_root dpkg -i --force-confdef --force-confold /tmp/nxs-backup.deb >/dev/null
+# A newer version with another config of its own: what was changed here stays, the new one lies beside.
+dpkg-deb --raw-extract "$deb" "$root/tmp/newer"
+sed -i 's/^Version: .*/Version: 99.0/' "$root/tmp/newer/DEBIAN/control"
+echo '# new in this version' >>"$root/tmp/newer/etc/nxs-backup/nxs-backup.conf"
+dpkg-deb --root-owner-group --build "$root/tmp/newer" "$root/tmp/newer.deb" >/dev/null
+in_root apt-get -qq install -y -o Dpkg::Options::=--force-confold /tmp/newer.deb >/dev/null || fail "it cannot be upgraded"
+in_root dpkg-query -W -f '${Version}' nxs-backup | grep -qx 99.0 || fail "the upgrade is another version"
 grep -q 'server_name: web1' "$root/etc/nxs-backup/nxs-backup.conf" || fail "the upgrade took the config"
+grep -q 'new in this version' "$root/etc/nxs-backup/nxs-backup.conf.dpkg-dist" || fail "the new config is not at hand"
 [ "$(mode /etc/nxs-backup/nxs-backup.conf)" = 600 ] || fail "the upgrade opened the config"
+in_root nxs-backup check >/dev/null || fail "what lies beside the config is taken for a part of it"
 in_root nxs-backup list | grep -q /usr/share/doc/nxs-backup || fail "the upgrade lost the state"
 
 in_root dpkg -r nxs-backup >/dev/null

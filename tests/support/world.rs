@@ -154,3 +154,11 @@ pub(crate) fn sh(bed: &Bed, script: &str) -> String {
 fn tool<const N: usize>(name: &str, args: [&str; N], path: &Path) -> Output {
     Command::new(name).args(args).arg(path).output().unwrap()
 }
+
+/// Expects `check --connect` to end so, with these words, and to store nothing.
+#[track_caller]
+pub(crate) fn reaches(bed: &Bed, exit: i32, words: &str) {
+    bed.run(["check", "--connect"]).exit(exit).stdout_has(words);
+    let stored = bed.files("").into_iter().filter(|name| name.ends_with(".manifest.json"));
+    assert_eq!(stored.count(), 0);
+}

@@ -5,7 +5,7 @@ mod parallel;
 use std::fs;
 
 use crate::support::bed::Bed;
-use crate::support::world::{Disk, sh};
+use crate::support::world::{Disk, reaches, sh};
 
 /// A job of these keys with one storage.
 fn bed(keys: &str) -> Bed {
@@ -136,5 +136,47 @@ fn keys_that_contradict_each_other_are_errors_with_their_line() {
         "nxs-backup.conf:6:",
     ] {
         assert!(ran.out().contains(said), "{said}\n{}", ran.out());
+    }
+}
+
+#[test]
+fn a_check_runs_no_command_and_says_so() {
+    let bed = bed("targets: [a]\ncommand: 'touch $DIR/ran; echo data'");
+    reaches(&bed, 0, "its commands are not run by a check");
+    assert!(!bed.path("ran").exists());
+}
+
+#[test]
+fn a_command_learns_its_target_and_its_run_by_the_environment() {
+    let bed = bed("targets: ['one', \"two 'ü'\"]\ncommand: env");
+    bed.run(["start"]);
+    let said = sh(&bed, "cat store/two*/daily/*.dump");
+    for line in [
+        "JOB=stuff",
+        "DATASET_NAME=stuff",
+        "TARGET=two 'ü'",
+        "ATOM_NAME=two 'ü'",
+        "TARGETS=one\ntwo 'ü'",
+        "ATOM_NAMES=one\ntwo 'ü'",
+    ] {
+        assert!(format!("\n{said}\n").contains(&format!("\n{line}\n")), "{line}\n{said}");
+    }
+    let id = said.lines().find_map(|line| line.strip_prefix("BACKUP_ID=")).unwrap();
+    let manifest = sh(&bed, "cat store/two*/daily/*.manifest.json");
+    assert!(manifest.contains(&format!("\"run\": \"{id}\"")), "{id}\n{manifest}");
+}
+
+#[test]
+fn a_program_that_is_not_there_or_falls_silent_leaves_no_copy() {
+    for (command, words) in [
+        ("no-such-program", "exit status: 127"),
+        ("no-such-program | cat", "exit status: 127"),
+        ("echo half; exec sleep 300", "gave nothing for 1 s"),
+        ("echo half; exit 9", "exit status: 9"),
+        ("echo half; kill -9 $$", "signal: 9"),
+    ] {
+        let bed = bed(&format!("dump_timeout: 1s\ncommand: '{command}'"));
+        bed.run(["start"]).exit(1).stderr_has(words);
+        assert_eq!(data(&bed), [""; 0]);
     }
 }

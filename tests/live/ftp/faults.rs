@@ -120,8 +120,9 @@ async fn a_line_that_dies_while_an_object_is_replaced_costs_neither_the_old_nor_
     storage.put(&key("a/x"), body(&new)).await.unwrap();
     let all = proxy.sent();
     let mut broken = 0;
+    let direct = connect(&config(proftpd().port(3), "replaced"));
     for at in (1..all).step_by(25) {
-        storage.put(&key("a/x"), body(&old)).await.unwrap();
+        direct.put(&key("a/x"), body(&old)).await.unwrap();
         proxy.cut_after(at);
         let done = storage.put(&key("a/x"), body(&new)).await;
         proxy.heal();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::live::mongodb::{ask, bed, had, login, shared};
 use crate::support::procs::all;
 use crate::support::server::Server;
-use crate::support::world::{copies, fails, until};
+use crate::support::world::{copies, fails, reaches, until};
 
 #[test]
 fn a_wrong_password_an_unknown_database_and_nobody_at_the_port_are_told() {
@@ -88,4 +88,17 @@ fn a_server_that_dies_in_the_middle_costs_no_copy() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("mongodump failed"), "{said}");
     assert_eq!(copies(&bed), kept);
+}
+
+#[test]
+fn a_check_reaches_the_server_as_a_run_would() {
+    let Some(server) = shared() else { return };
+    ask(server, &["make", "checked", "some"]);
+    let keys = login(server);
+    let some = format!("{keys}, target_dbs: [checked]");
+    reaches(&bed(server, &some), 0, ": 1 target\nok     ");
+    reaches(&bed(server, &some.replace("svcpw", "wrong")), 1, "unable to authenticate");
+    let typo = format!("{keys}, target_dbs: [nowhere]");
+    reaches(&bed(server, &typo), 1, "nowhere: there is no database of that name");
+    ask(server, &["drop", "checked"]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::live::mysql::{bed, mariadb, nothing_left, root, sql, stored};
 use crate::support::bed::Bed;
 use crate::support::server::Server;
-use crate::support::world::{Disk, sh};
+use crate::support::world::{Disk, reaches, sh};
 
 /// Runs a job that must fail with these words, keep nothing and lose nothing.
 #[track_caller]
@@ -199,4 +199,22 @@ fn a_disk_that_is_full_of_the_spool_fails() {
     bed.run(["start"]).exit(1).stderr_has("No space left");
     assert_eq!(bed.files("out").iter().filter(|key| key.contains("full_1")).count(), 0);
     nothing_left(&bed);
+}
+
+#[test]
+fn a_check_reaches_each_database_as_a_run_would() {
+    let server = mariadb();
+    sql(server, "a", "CREATE DATABASE checked; CREATE TABLE checked.t (a INT); CREATE TABLE checked.u (a INT);
+        CREATE OR REPLACE USER check_cols@'127.0.0.1' IDENTIFIED BY 'pw'; GRANT SELECT ON checked.t TO check_cols@'127.0.0.1'");
+    let root = root(server, 0);
+    let bed = |kind, connect: &str, source| bed(kind, connect, source, "");
+    let job = |connect: &str| bed("mysql", connect, "target: checked");
+    reaches(&job(&root), 0, ": 1 target\nok     ");
+    reaches(&job(&root.replace("svcpw", "wrong")), 1, "Access denied for user 'root'@");
+    let few = root.replace("root", "check_cols").replace("svcpw", "pw");
+    reaches(&job(&few), 1, "checked: the user may not read all of it");
+    reaches(&bed("mysql", &root, "target: nowhere"), 1, "the server has no database of that name");
+    let physical = |connect: &str| bed("mysql_xtrabackup", connect, "throttle: 99");
+    reaches(&physical(&root), 0, ": 1 target\nok     ");
+    reaches(&physical(&root.replace("svcpw", "wrong")), 1, "Access denied for user 'root'@");
 }

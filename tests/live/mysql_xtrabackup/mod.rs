@@ -111,7 +111,7 @@ fn what_is_no_whole_copy_is_an_error() {
     sql(&server, "a", CONTENT);
     let connect = root(&server, 0);
     fails(
-        &bed("mysql_xtrabackup", &connect.replace("svcpw", "wrong"), "throttle: 9", ""),
+        &bed("mysql_xtrabackup", &connect.replace("svcpw", "wrong"), "throttle: 99", ""),
         "Access denied",
     );
     let version = "case \"$*\" in *--version*) exec /usr/bin/mariadb-backup --version;; esac";
@@ -128,7 +128,7 @@ fn what_is_no_whole_copy_is_an_error() {
             "failed (exit status: 1): x completed OK!",
         ),
     ] {
-        let bed = bed("mysql_xtrabackup", &connect, "throttle: 9", "");
+        let bed = bed("mysql_xtrabackup", &connect, "throttle: 99", "");
         fails(&bed.stub("mariadb-backup", &format!("{version}; {script}")), words);
     }
     // Without the copy of a page that is damaged.
@@ -137,9 +137,9 @@ fn what_is_no_whole_copy_is_an_error() {
     file.write_all_at(&[0xA5; 3000], 5 * 16384 + 200).unwrap();
     drop(file);
     server.tell("start_a");
-    fails(&bed("mysql_xtrabackup", &connect, "throttle: 9", ""), "mariadb-backup failed");
+    fails(&bed("mysql_xtrabackup", &connect, "throttle: 99", ""), "mariadb-backup failed");
     server.tell("stop_a");
-    fails(&bed("mysql_xtrabackup", &connect, "throttle: 9", ""), "Can't connect");
+    fails(&bed("mysql_xtrabackup", &connect, "throttle: 99", ""), "Can't connect");
 }
 
 #[test]

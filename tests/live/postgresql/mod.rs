@@ -96,7 +96,7 @@ const DEFINITIONS: &[&str] = &[
      pronamespace where nspname !~ '^(pg_|information_schema)' and prokind in ('f', 'p') order by 1",
     "select c.oid::regclass, pg_get_viewdef(c.oid), pg_get_userbyid(relowner) from pg_class c join \
      pg_namespace n on n.oid = relnamespace where relkind in ('v', 'm') and nspname !~ \
-     '^(pg_|information_schema)' order by 1::text",
+     '^(pg_|information_schema)' order by c.oid::regclass::text",
     "select c.oid::regclass, relkind, relacl, pg_get_userbyid(relowner), relrowsecurity from \
      pg_class c join pg_namespace n on n.oid = relnamespace where nspname !~ \
      '^(pg_|information_schema)' order by c.oid::regclass::text",
@@ -113,6 +113,7 @@ const DEFINITIONS: &[&str] = &[
     "select evtname, evtevent from pg_event_trigger order by 1",
     "select oid, pg_get_userbyid(lomowner), lomacl, md5(lo_get(oid)) from pg_largeobject_metadata \
      order by 1",
-    "select e.enumtypid::regtype, enumlabel from pg_enum e order by 1::text, enumsortorder",
+    "select e.enumtypid::regtype, enumlabel from pg_enum e order by e.enumtypid::regtype::text, \
+     enumsortorder",
     "select polname, polrelid::regclass, pg_get_expr(polqual, polrelid) from pg_policy order by 1",
 ];

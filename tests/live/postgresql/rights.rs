@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use crate::live::postgresql::{TCP, config, database, fingerprint, server, sql};
 use crate::support::bed::Bed;
+use crate::support::world::reaches;
 
 fn job(connect: &str, more: &str) -> Bed {
     Bed::new().config(&config(server(), &format!("connect: {{{connect}}}\n    {more}")))
@@ -161,4 +162,19 @@ fn a_reader_with_the_least_rights_dumps_all_and_one_table_without_a_right_fails(
         "grant usage on schema app to svcplain; grant select on app.u to svcplain; revoke all on sequence s from public; grant select on sequence s to svcplain",
     );
     job(plain, "target: [least]\n    excludes: [least.public.t]").run(["start"]);
+}
+
+#[test]
+fn a_check_reaches_each_database_as_a_run_would() {
+    let server = server();
+    database(server, "checked", "create table t as select 1 as x");
+    let login = |user: &str, password: &str| {
+        let login = format!("db_host: 127.0.0.1, db_port: $PORT, db_user: {user}");
+        job(&format!("{login}, db_password: {password}"), "target: [checked]")
+    };
+    reaches(&login("postgres", "svcpw"), 0, ": 1 target\nok     ");
+    reaches(&login("postgres", "wrong"), 1, "password authentication failed");
+    reaches(&login("svcplain", "svcpw"), 1, "checked: public.t may not be read");
+    let nobody = job("db_host: 127.0.0.1, db_port: 1, db_user: postgres", "target: [checked]");
+    reaches(&nobody, 1, "Connection refused");
 }

@@ -11,7 +11,7 @@ use crate::live::postgresql_basebackup::{FILL, config};
 use crate::support::bed::Bed;
 use crate::support::procs::watched;
 use crate::support::server::Server;
-use crate::support::world::Disk;
+use crate::support::world::{Disk, reaches};
 
 #[track_caller]
 fn nothing_stored(bed: &Bed) {
@@ -102,4 +102,13 @@ fn a_program_that_is_missing_or_too_old_is_told_with_its_package() {
     let (code, said) = without_programs(&bed, old, "start");
     assert!(code == 1 && said.contains("is older than the server (15"), "{said}");
     nothing_stored(&bed);
+}
+
+#[test]
+fn a_check_asks_whether_the_cluster_may_be_copied() {
+    let server = Server::shared("postgresql");
+    let bed = |user, password| Bed::new().config(&by_tcp(server, user, password));
+    reaches(&bed("postgres", "svcpw"), 0, ": 1 target\nok     ");
+    reaches(&bed("postgres", "wrong"), 1, "password authentication failed");
+    reaches(&bed("svcplain", "svcpw"), 1, "the user may not copy the cluster: ALTER ROLE");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::live::redis::{bed, job, login, redis, stored};
 use crate::support::server::Server;
-use crate::support::world::{Disk, copies, fails, until};
+use crate::support::world::{Disk, copies, fails, reaches, until};
 
 /// Tells whether somebody takes a copy of the server.
 fn is_copied(server: &Server) -> bool {
@@ -118,4 +118,15 @@ fn a_full_disk_for_the_spool_is_told() {
     }
     let Some(_disk) = Disk::mount(&bed, "tmp", "1m") else { return };
     fails(&bed, "No space left on device");
+}
+
+#[test]
+fn a_check_reaches_the_server_as_a_run_would() {
+    let server = Server::shared("redis");
+    let with = |more: &str| bed(&format!("db_host: 127.0.0.1, db_port: {}{more}", server.port(0)));
+    reaches(&bed(&login(server)), 0, ": 1 target\nok     ");
+    reaches(&with(", db_password: wrong"), 1, "does not take the password: WRONGPASS");
+    reaches(&with(", user: nothing, db_password: nothingpw"), 0, "`redis-cli --rdb` will be tried");
+    reaches(&bed("db_host: 127.0.0.1, db_port: 1"), 1, "could not be reached");
+    assert!(!is_copied(server));
 }

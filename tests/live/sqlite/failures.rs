@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::live::sqlite::{bed, job, sql};
-use crate::support::world::{Disk, copies, fails, open_to_all, powerless, sh, until};
+use crate::support::world::{Disk, copies, fails, open_to_all, powerless, reaches, sh, until};
 
 const SOME: &str = "CREATE TABLE t (x); INSERT INTO t VALUES ('some'); CREATE INDEX i ON t (x);";
 
@@ -112,4 +112,14 @@ fn an_interrupted_copy_leaves_nothing_in_tmp_dir() {
     assert_eq!(running.wait().unwrap().code(), Some(130));
     assert_eq!(copies(&bed), [""; 0]);
     assert_eq!(bed.files("tmp"), [""; 0]);
+}
+
+#[test]
+fn a_check_opens_each_database_as_a_run_would() {
+    let bed = bed("$DIR/data/*.db");
+    sql(&bed, "data/a.db", SOME);
+    sql(&bed, "data/b.db", SOME);
+    reaches(&bed, 0, "ok     job 'apps': 2 targets\n");
+    sh(&bed, "head -c 10000 /dev/urandom >data/b.db");
+    reaches(&bed, 1, "$DIR/data/b.db: is no database of SQLite, or it is encrypted");
 }
