@@ -80,6 +80,7 @@ needs=(
     exim4:exim4-daemon-light
     promtool:prometheus
     python3:python3
+    /usr/lib/python3/dist-packages/yaml:python3-yaml
     # What has no command is known by a file.
     /usr/lib/proftpd/mod_tls.so:proftpd-mod-crypto
     /usr/lib/nginx/modules/ngx_http_dav_ext_module.so:libnginx-mod-http-dav-ext

@@ -54,8 +54,37 @@ try() { # image user
 build small
 try small 0
 try small 4711
+
+# The example for Kubernetes: its arguments and its mounts, with a config that is two files.
+job() { # PYTHON EXPRESSION of the container `c`
+    /usr/bin/python3 -c 'import sys, yaml
+j = yaml.safe_load(open("../../packaging/kubernetes/cronjob.yaml"))
+s = j["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+c = s["containers"][0]
+named = {v["name"] for v in s["volumes"]}
+assert j["kind"] == "CronJob" and j["spec"]["concurrencyPolicy"] == "Forbid" and named == {m["name"] for m in c["volumeMounts"]}
+print('"$1"')' || fail "the example for Kubernetes is broken"
+}
+read -ra arguments <<<"$(job '*c["args"]')"
+mounts=()
+while read -r name path mode; do
+    case $name in
+    config) from=$work/config ;;
+    data) from=$work/data ;;
+    state) from=$work/state && mkdir -p "$from/store" && chmod -R 777 "$from" ;;
+    *) fail "nobody knows what the example mounts as $name" ;;
+    esac
+    mounts+=(-v "$from:$path:$mode")
+done <<<"$(job '*(m["name"] + " " + m["mountPath"] + " " + ("ro" if m.get("readOnly") else "rw") for m in c["volumeMounts"]), sep="\n"')"
+sed -i 's|backup_dir: /store|backup_dir: /var/lib/nxs-backup/store|' "$work/config/conf.d/data.conf"
+pod=$(buildah from --pull-never localhost/nxs-backup:small)
+buildah run --isolation chroot --user 4711 -e SERVER=pod "${mounts[@]}" "$pod" -- nxs-backup "${arguments[@]}" || fail "the example for Kubernetes: the run failed"
+find "$work/state/store" -name '*.manifest.json' | grep -q . || fail "the example for Kubernetes: nothing is stored"
+buildah rm "$pod" >/dev/null
+sed -i 's|backup_dir: /var/lib/nxs-backup/store|backup_dir: /store|' "$work/config/conf.d/data.conf"
+
 if [ "${FULL:-}" = 1 ]; then
     build full
     try full 4711
 fi
-echo "image: built and run as root and as user 4711"
+echo "image: built and run as root, as user 4711 and as in the example for Kubernetes"
