@@ -44,12 +44,15 @@ impl Mounts {
         self.0.iter().filter_map(|mount| mount.disk(sys)).collect()
     }
 
-    /// Returns the disk below an absolute path without links; `None` for what lies on none, such
-    /// as a network or memory, or on several.
-    pub(super) fn disk_of(&self, path: &Path, sys: &Path) -> Option<Disk> {
+    /// Returns the disk below an absolute path without links, and those of what is mounted below
+    /// the path; `None` for what lies on none, such as a network or memory, or on several.
+    pub(super) fn disks_in(&self, path: &Path, sys: &Path) -> Vec<Option<Disk>> {
         // Of two mounts at one point the later one is seen.
-        let below = self.0.iter().filter(|mount| path.starts_with(&mount.point));
-        below.max_by_key(|mount| mount.point.components().count())?.disk(sys)
+        let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
+        let own = above.max_by_key(|mount| mount.point.components().count());
+        let inside = |mount: &&Mount| mount.point.starts_with(path) && mount.point != path;
+        let inside = self.0.iter().filter(inside).map(|mount| mount.disk(sys));
+        std::iter::once(own.and_then(|mount| mount.disk(sys))).chain(inside).collect()
     }
 }
 

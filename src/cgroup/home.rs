@@ -24,17 +24,35 @@ impl Home {
         let (groups, mounts) = (read("cgroup")?, read("mountinfo")?);
         let own = groups.lines().find_map(|line| line.strip_prefix("0::"));
         let own = own.ok_or("this machine has no cgroup v2")?;
-        let (root, point) = mounts.lines().find_map(mount).ok_or("cgroup v2 is not mounted")?;
-        // A container may see a part of the tree alone.
-        let own = match root.as_str() {
-            "/" => Some(own),
-            root => own.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/')),
-        };
-        let own = own.filter(|own| !own.starts_with("/.."));
-        let own = own.ok_or("our control group lies outside of what we can see")?;
-        let dir = point.join(own.trim_start_matches('/'));
-        // Joining nothing leaves a slash at the end.
-        Ok(Self { dir: dir.components().collect() })
+        let mut mounts = mounts.lines().filter_map(mount).peekable();
+        mounts.peek().ok_or("cgroup v2 is not mounted")?;
+        let dir = mounts.find_map(|(root, point)| seen_at(own, &root, &point));
+        let dir = dir.ok_or("our control group lies outside of what we can see")?;
+        Ok(Self { dir })
+    }
+
+    /// Tells whether it is the root of the tree, for which some rules do not hold.
+    pub(super) fn is_root(&self) -> bool {
+        !self.dir.join("cgroup.type").exists()
+    }
+
+    /// Makes a group for the process `id`; a new one, whatever an earlier one has left in its own.
+    ///
+    /// Errors: why there can be none, in words.
+    pub(super) fn make_group(&self, id: u32) -> Result<PathBuf, String> {
+        let names = (1..=MOST).map(|number| match number {
+            1 => format!("{PREFIX}{id}"),
+            number => format!("{PREFIX}{id}-{number}"),
+        });
+        let mut problem = None;
+        for dir in names.map(|name| self.dir.join(name)) {
+            match fs::create_dir(&dir) {
+                Ok(()) => return Ok(dir),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => problem = Some(error),
+                Err(error) => return Err(why(&self.dir, &error)),
+            }
+        }
+        Err(problem.map_or_else(String::new, |error| why(&self.dir, &error)))
     }
 
     /// Returns what of `wanted` groups below it can have.
@@ -63,6 +81,7 @@ impl Home {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let maker = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            let maker = maker.map(|maker| maker.split('-').next().unwrap_or(maker));
             let is_dead = maker
                 .is_some_and(|maker| maker.parse::<u32>().is_ok() && !proc.join(maker).exists());
             if is_dead && fs::remove_dir(entry.path()).is_ok() {
@@ -75,9 +94,16 @@ impl Home {
     }
 }
 
-/// Returns what a group of the process `id` is called.
-pub(super) fn name_of(id: u32) -> String {
-    format!("{PREFIX}{id}")
+/// Returns where the group `own` is seen below `point`, which shows the tree from `root` on.
+fn seen_at(own: &str, root: &str, point: &Path) -> Option<PathBuf> {
+    // A container may see a part of the tree alone.
+    let own = match root {
+        "/" => own,
+        root => own.strip_prefix(root).filter(|rest| rest.is_empty() || rest.starts_with('/'))?,
+    };
+    let dir = point.join(own.trim_start_matches('/'));
+    // Joining nothing leaves a slash at the end.
+    (!own.starts_with("/..")).then(|| dir.components().collect())
 }
 
 /// Says what the kernel means by its answer.
@@ -103,3 +129,5 @@ fn mount(line: &str) -> Option<(String, PathBuf)> {
 }
 
 const PREFIX: &str = "nxs-backup-";
+/// Groups of one process: each job that leaves something running leaves its group, too.
+const MOST: u32 = 100;

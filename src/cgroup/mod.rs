@@ -56,15 +56,16 @@ pub struct Refused(String);
 /// A group that holds this program until [`Group::leave`].
 #[derive(Debug)]
 pub struct Group {
-    home: PathBuf,
+    home: Home,
     dir: PathBuf,
+    /// Controllers that were asked for and are not offered.
+    lacking: Vec<&'static str>,
     /// What was switched on in `home` for it, and goes off again.
     enabled: Vec<&'static str>,
     /// What was written, as in its files.
     says: Vec<String>,
     has_cpu: bool,
     read: BTreeSet<Disk>,
-    mounts: Mounts,
 }
 
 impl Group {
@@ -75,26 +76,20 @@ impl Group {
     pub fn enter(wishes: &Wishes, roots: &Roots) -> Result<Self, Refused> {
         let home = Home::find(&roots.proc).map_err(Refused)?;
         home.sweep(&roots.proc);
-        let wanted = home.offered(&wishes.controllers()).map_err(Refused)?;
-        let dir = home.dir.join(home::name_of(std::process::id()));
-        let refused = |path: &Path, error: &io::Error| Refused(home::why(path, error));
-        match fs::create_dir(&dir) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                return Err(refused(&home.dir, &error));
-            }
-            _ => {}
-        }
-        let mounts = Mounts::read(&roots.proc).unwrap_or_default();
+        let wanted = wishes.controllers();
+        let offered = home.offered(&wanted).map_err(Refused)?;
+        let dir = home.make_group(std::process::id()).map_err(Refused)?;
+        let lacking = wanted.into_iter().filter(|name| !offered.contains(name)).collect();
         let mut group = Self {
-            home: home.dir,
+            home,
             dir,
+            lacking,
             enabled: Vec::new(),
             says: Vec::new(),
             has_cpu: false,
             read: BTreeSet::new(),
-            mounts,
         };
-        let made = group.fill(&wanted, wishes, roots);
+        let made = group.fill(&offered, wishes, roots);
         match made {
             Ok(()) => Ok(group),
             Err(why) => {
@@ -109,10 +104,12 @@ impl Group {
         self.has_cpu
     }
 
-    /// Tells whether reads of the file system that `path` lies on are limited.
+    /// Tells whether reads of the tree at `path` are limited: of whatever is mounted in it now.
     pub fn limits_reads_of(&self, path: &Path, roots: &Roots) -> bool {
         let Ok(path) = path.canonicalize() else { return false };
-        self.mounts.disk_of(&path, &roots.sys).is_some_and(|disk| self.read.contains(&disk))
+        let Some(mounts) = Mounts::read(&roots.proc) else { return false };
+        let is_limited = |disk: Option<Disk>| disk.is_some_and(|disk| self.read.contains(&disk));
+        mounts.disks_in(&path, &roots.sys).into_iter().all(is_limited)
     }
 
     /// Tells whether any reads are limited.
@@ -120,9 +117,13 @@ impl Group {
         !self.read.is_empty()
     }
 
-    /// Returns the folder of the group, and what was written to its files.
+    /// Returns the folder of the group, what was written to its files, and what is lacking.
     pub fn words(&self) -> String {
-        format!("{}: {}", self.dir.display(), self.says.join(", "))
+        let lacking = match self.lacking.as_slice() {
+            [] => String::new(),
+            lacking => format!(", without {}, which it is not offered", quoted(lacking)),
+        };
+        format!("{}: {}{lacking}", self.dir.display(), self.says.join(", "))
     }
 
     /// Moves this program back to where it was, and removes the group.
@@ -132,9 +133,9 @@ impl Group {
         // Back there nobody may live while it has controllers switched on for groups below; where
         // one stays on, the kernel refuses the way back and says why.
         while let Some(controller) = self.enabled.pop() {
-            write(&self.home.join(SUBTREE), &format!("-{controller}")).ok();
+            write(&self.home.dir.join(SUBTREE), &format!("-{controller}")).ok();
         }
-        let procs = self.home.join(PROCS);
+        let procs = self.home.dir.join(PROCS);
         let moved = write(&procs, &std::process::id().to_string());
         moved.map_err(|error| home::why(&procs, &error))?;
         match fs::remove_dir(&self.dir) {
@@ -180,19 +181,23 @@ impl Group {
         match self.says.is_empty() {
             false => Ok(()),
             true => Err(refused.into_iter().next().unwrap_or_else(|| {
-                format!("{}: has nothing that was asked for", self.home.display())
+                let (home, lacking) = (self.home.dir.display(), quoted(&self.lacking));
+                format!("{home}: what is asked for takes {lacking}, which it is not offered")
             })),
         }
     }
 
     fn switch_on(&mut self, controller: &'static str) -> Result<(), String> {
-        let file = self.home.join(SUBTREE);
+        let file = self.home.dir.join(SUBTREE);
         let on = fs::read_to_string(&file).unwrap_or_default();
         if on.split_whitespace().any(|one| one == controller) {
             return Ok(());
         }
         write(&file, &format!("+{controller}")).map_err(|error| home::why(&file, &error))?;
-        self.enabled.push(controller);
+        // The root of the tree may hold processes beside it, and limits of others hang on it.
+        if !self.home.is_root() {
+            self.enabled.push(controller);
+        }
         Ok(())
     }
 
@@ -212,12 +217,12 @@ impl Group {
     fn set_weight(&mut self, wishes: &Wishes, refused: &mut Vec<String>) {
         let Some(weight) = wishes.blkio_weight else { return };
         let tries = [
-            ("io.weight", weights::of_blkio(weight, weights::IO)),
-            ("io.bfq.weight", weights::of_blkio(weight, weights::BFQ)),
+            ("io.weight", "io.cost", weights::of_blkio(weight, weights::IO)),
+            ("io.bfq.weight", "bfq", weights::of_blkio(weight, weights::BFQ)),
         ];
-        for (file, weight) in tries {
+        for (file, scheduler, weight) in tries {
             match self.set(file, &format!("default {weight}")) {
-                Ok(()) => self.says.push(format!("{file} {weight}")),
+                Ok(()) => self.says.push(format!("{file} {weight} (where a disk has {scheduler})")),
                 Err(why) => refused.push(why),
             }
         }
@@ -237,7 +242,8 @@ impl Group {
             return;
         }
         let mut limited = BTreeSet::new();
-        for disk in self.mounts.disks(&roots.sys) {
+        let mounts = Mounts::read(&roots.proc).unwrap_or_default();
+        for disk in mounts.disks(&roots.sys) {
             match self.set("io.max", &format!("{disk}{said}")) {
                 Ok(()) => {
                     limited.insert(disk);
@@ -275,6 +281,10 @@ impl Wishes {
             .filter_map(|(name, wanted)| wanted.then_some(name))
             .collect()
     }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
 
 /// Files of the kernel take a value in one write.

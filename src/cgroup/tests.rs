@@ -38,6 +38,7 @@ impl Machine {
         );
         fs::write(at("proc/self/mountinfo"), mounts).unwrap();
         fs::write(at("group/own/cgroup.controllers"), controllers).unwrap();
+        fs::write(at("group/own/cgroup.type"), "domain\n").unwrap();
         let roots = Roots { proc: at("proc"), sys: at("sys") };
         Self { folder, roots }
     }
@@ -67,8 +68,8 @@ fn we_move_into_a_child_and_all_limits_are_written_there() {
     assert_eq!(machine.written(&group, "io.bfq.weight"), "default 50");
     assert_eq!(machine.written(&group, "io.max"), "254:0 rbps=7 wbps=9");
     assert_eq!(group.enabled, ["cpu", "io", "memory"]);
-    let said =
-        "cpu.weight 50, io.weight 50, io.bfq.weight 50, io.max rbps=7 wbps=9 for the disks 254:0";
+    let said = "cpu.weight 50, io.weight 50 (where a disk has io.cost), io.bfq.weight 50 (where a \
+                disk has bfq), io.max rbps=7 wbps=9 for the disks 254:0";
     assert_eq!(group.words(), format!("{}: {said}", group.dir.display()));
     assert!(group.has_cpu() && group.has_reads());
 }
@@ -96,7 +97,7 @@ fn what_is_missing_is_said() {
     let why = none.enter().unwrap_err();
     assert!(why.contains("group/own/cgroup.controllers offers no `cpu` and no `io`"), "{why}");
     let text = fs::read_dir(none.own("")).unwrap().count();
-    assert_eq!(text, 1, "nothing is left there");
+    assert_eq!(text, 2, "nothing is left there");
     let old = Machine::new("cpu");
     fs::write(old.roots.proc.join("self/cgroup"), "1:cpu:/\n").unwrap();
     assert_eq!(old.enter().unwrap_err(), "this machine has no cgroup v2");
@@ -130,12 +131,74 @@ fn what_a_dead_run_left_goes_and_nothing_else() {
 }
 
 #[test]
+fn a_run_in_the_root_of_the_tree_takes_nothing_from_the_groups_of_others() {
+    let machine = Machine::new("cpu io memory");
+    fs::remove_file(machine.own("cgroup.type")).unwrap();
+    let mut group = machine.enter().unwrap();
+    fs::write(machine.own("cgroup.subtree_control"), "cpu io memory").unwrap();
+    fs::remove_dir_all(&group.dir).unwrap();
+    group.leave().unwrap();
+    let left = fs::read_to_string(machine.own("cgroup.subtree_control")).unwrap();
+    assert_eq!(left, "cpu io memory");
+}
+
+#[test]
+fn a_job_after_one_that_left_something_running_has_a_group_of_its_own() {
+    let machine = Machine::new("cpu io");
+    let first = machine.enter().unwrap();
+    fs::write(first.dir.join("cpu.weight"), "1").unwrap();
+    let second = machine.enter().unwrap();
+    assert_eq!(second.dir, machine.own(&format!("nxs-backup-{}-2", std::process::id())));
+    fs::create_dir(machine.own("nxs-backup-76-2")).unwrap();
+    machine.enter().unwrap();
+    assert!(!machine.own("nxs-backup-76-2").exists(), "its maker is dead");
+}
+
+#[test]
+fn what_is_not_offered_is_said_beside_what_is() {
+    let machine = Machine::new("cpu memory");
+    let said = machine.enter().unwrap().words();
+    assert!(said.ends_with("cpu.weight 50, without `io`, which it is not offered"), "{said}");
+    let machine = Machine::new("io");
+    let wishes = Wishes { write: Some(9), ..Wishes::default() };
+    let why = Group::enter(&wishes, &machine.roots).unwrap_err().to_string();
+    assert!(why.ends_with("what is asked for takes `memory`, which it is not offered"), "{why}");
+}
+
+#[test]
+fn a_tree_is_limited_as_a_whole_or_not_at_all_by_what_is_mounted_now() {
+    let machine = Machine::new("cpu io");
+    let folder = machine.folder.path().canonicalize().unwrap();
+    fs::create_dir_all(folder.join("www/net")).unwrap();
+    let group = machine.enter().unwrap();
+    let is_limited = |name: &str| group.limits_reads_of(&folder.join(name), &machine.roots);
+    assert!(is_limited("www"));
+    let mounts = machine.roots.proc.join("self/mountinfo");
+    let mut text = fs::read_to_string(&mounts).unwrap();
+    text.push_str(&format!("24 20 0:40 / {}/www/net rw - nfs4 host:/x rw\n", folder.display()));
+    fs::write(&mounts, text).unwrap();
+    assert!(!is_limited("www") && !is_limited("www/net") && is_limited("proc"));
+}
+
+#[test]
+fn the_mount_that_shows_our_group_is_found_among_others() {
+    let machine = Machine::new("cpu io");
+    let mounts = machine.roots.proc.join("self/mountinfo");
+    let text = fs::read_to_string(&mounts).unwrap();
+    fs::write(&mounts, format!("19 20 0:9 /.. /mnt/cg rw - cgroup2 cgroup2 rw\n{text}")).unwrap();
+    machine.enter().unwrap();
+}
+
+#[test]
 fn a_path_lies_on_the_whole_disk_of_the_deepest_mount() {
     let machine = Machine::new("cpu io");
     let mounts = Mounts::read(&machine.roots.proc).unwrap();
-    let of = |path: &str| mounts.disk_of(Path::new(path), &machine.roots.sys);
+    let of = |path: &str| mounts.disks_in(Path::new(path), &machine.roots.sys);
     let disk = Some(Disk { major: 254, minor: 0 });
-    assert_eq!((of("/my data/www"), of("/etc"), of("/run/x")), (disk, disk, None));
+    assert_eq!(
+        (of("/my data/www"), of("/etc"), of("/run/x")),
+        (vec![disk], vec![disk], vec![None])
+    );
     assert_eq!(mounts.disks(&machine.roots.sys).len(), 1);
 }
 

@@ -3,7 +3,7 @@
 //! inherit all of it.
 
 use rustix::process::{Pid, getpriority_process, setpriority_process};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::cgroup::{Group, Refused, Roots, Wishes};
 use crate::plan::{IoNice, Limits};
@@ -12,10 +12,15 @@ use crate::stream::Bucket;
 /// Holds the priorities of a job; gives the former ones back with its end, as far as the system
 /// lets it: raising a priority takes root.
 pub(crate) struct Priority {
+    /// The niceness before, where it is another now.
     nice: Option<i32>,
-    ionice: bool,
+    /// The class at the disk before, where it is another now.
+    ionice: Option<Class>,
     group: Option<Group>,
 }
+
+/// A class of priorities at the disk, as the options of `ionice`.
+type Class = Vec<String>;
 
 impl Priority {
     /// Lowers the priorities as `limits` say; one line in the log says what holds, and by what.
@@ -24,18 +29,21 @@ impl Priority {
         let group = group(limits);
         let in_group = group.as_ref().and_then(|group| group.as_ref().ok());
         let nice = limits.niceness(in_group.is_some_and(Group::has_cpu));
-        let nice = nice.filter(|nice| *nice > before);
-        if let Some(nice) = nice {
-            set_nice(nice);
+        let is_nicer = nice.filter(|nice| *nice > before);
+        if let Some(nice) = is_nicer
+            && let Err(error) = set_nice(nice)
+        {
+            warn!("niceness {nice} cannot be set: {error}");
         }
-        let ionice = match limits.ionice {
-            None => false,
-            Some(class) => set_ionice(class_of(class)).await,
+        let (has_ionice, ionice) = match limits.ionice {
+            None => (false, None),
+            Some(class) => lower_class(class).await,
         };
-        if let Some(line) = line(&group, &own_means(limits, in_group, nice, ionice)) {
+        let nice = nice.map(|nice| nice.max(before));
+        if let Some(line) = line(&group, &own_means(limits, in_group, nice, has_ionice)) {
             info!("held back by {line}");
         }
-        Self { nice: nice.map(|_| before), ionice, group: group.and_then(Result::ok) }
+        Self { nice: is_nicer.map(|_| before), ionice, group: group.and_then(Result::ok) }
     }
 
     /// Returns the limits on what is read from `path`, the root of a tree; without one, on what a
@@ -53,11 +61,15 @@ impl Priority {
 
     /// Gives the former priorities back.
     pub(crate) async fn restore(self) {
-        if let Some(before) = self.nice {
-            set_nice(before);
+        // Who may not raise it stays nicer until the end of the program; `lower` reckons with that.
+        if let Some(before) = self.nice
+            && let Err(error) = set_nice(before)
+        {
+            debug!("niceness {before} cannot be set again: {error}");
         }
-        if self.ionice {
-            set_ionice(&["-c", "0"]).await;
+        if let Some(before) = self.ionice {
+            let before: Vec<_> = before.iter().map(String::as_str).collect();
+            set_ionice(&before).await;
         }
         if let Some(mut group) = self.group
             && let Err(why) = group.leave()
@@ -116,13 +128,46 @@ fn class_of(class: IoNice) -> &'static [&'static str] {
 }
 
 /// Each thread has a niceness of its own; one that begins later takes that of its maker.
-fn set_nice(nice: i32) {
+fn set_nice(nice: i32) -> rustix::io::Result<()> {
     for thread in threads() {
         match setpriority_process(Some(thread), nice) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(error) => return warn!("niceness {nice} cannot be set: {error}"),
+            Err(error) => return Err(error),
         }
     }
+    Ok(())
+}
+
+/// Lowers the priority at the disk, unless it is lower already. Tells whether it is as low as that
+/// now, and what it was if it is another.
+async fn lower_class(class: IoNice) -> (bool, Option<Class>) {
+    let before = present_class().await;
+    let is_idle = before.as_ref().is_some_and(|before| *before == class_of(IoNice::Idle));
+    if is_idle && class == IoNice::Low {
+        return (true, None);
+    }
+    let is_set = set_ionice(class_of(class)).await;
+    let before = before.unwrap_or_else(|| vec!["-c".to_owned(), "0".to_owned()]);
+    (is_set, is_set.then_some(before))
+}
+
+/// Asks what the priority at the disk is; `None` if nobody tells.
+async fn present_class() -> Option<Class> {
+    let id = std::process::id().to_string();
+    let output = tokio::process::Command::new("ionice").args(["-p", &id]).output().await.ok()?;
+    let said = String::from_utf8(output.stdout).ok()?;
+    let (class, level) = match said.trim().split_once(": prio ") {
+        Some((class, level)) => (class, Some(level.to_owned())),
+        None => (said.trim(), None),
+    };
+    let (class, level) = match class {
+        "idle" => ("3", None),
+        "best-effort" => ("2", level),
+        "realtime" => ("1", level),
+        _ => ("0", None),
+    };
+    let level = level.map(|level| ["-n".to_owned(), level]);
+    Some(["-c", class].map(str::to_owned).into_iter().chain(level.into_iter().flatten()).collect())
 }
 
 /// By the program `ionice`: there is no safe call for it.
