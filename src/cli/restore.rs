@@ -19,7 +19,7 @@ use crate::restore::explain::{Explained, explain, explain_chain};
 use crate::restore::holdings::{self, Holdings};
 use crate::restore::hooks::Around;
 use crate::restore::pick::{Choice, NothingFound, Want, pick};
-use crate::run::{Env, Selection};
+use crate::run::{Env, Selection, as_batch};
 use crate::sources::Back;
 
 /// What came back, for `--json`.
@@ -54,6 +54,7 @@ struct Planned<'a> {
 /// Restores and returns the exit code.
 pub(crate) fn run(globals: &Globals, verb: &Restore) -> Result<u8, Failure> {
     Paths::new(&verb.paths).map_err(Failure::usage)?;
+    as_batch();
     let (plan, selection) = setup::plan_with(globals, &verb.jobs.jobs, verb.connect.as_deref())?;
     let bars = MultiProgress::new();
     let log = log::init(&Main { log_file: None, ..plan.main.clone() }, globals, &bars);

@@ -15,6 +15,7 @@ pub(crate) fn run(globals: &Globals, verb: &Start) -> Result<u8, Failure> {
     if globals.dry_run {
         return plan::run(globals, &verb.jobs.jobs);
     }
+    run::as_batch();
     let config = config::load(&globals.config)?;
     let ready = setup::plan_of(&config, &verb.jobs.jobs, None).and_then(|(plan, selection)| {
         setup::refuse_nothing(&plan, &selection)?;

@@ -9,9 +9,11 @@ use crate::cli::{list, log, output, setup};
 use crate::restore::ancestry::Ancestry;
 use crate::restore::holdings;
 use crate::restore::verify::{Depth, Finding, verify};
+use crate::run::as_batch;
 
 /// Looks at every selected copy and prints what is wrong.
 pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
+    as_batch();
     let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
     let log = log::init(&plan.main, globals, &MultiProgress::new());
     let env = setup::env(&plan, std::sync::Arc::new(Silent))?;

@@ -45,6 +45,7 @@ use crate::sources::Occasion;
 
 pub use leftovers::clear_leftovers;
 pub use preview::{Preview, PreviewPlace, PreviewTarget, preview};
+pub use priority::as_batch;
 pub use selection::{NoSuchJob, Selection};
 
 pub(crate) use shelf::owner;

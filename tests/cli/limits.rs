@@ -28,6 +28,9 @@ fn wait_for_start(bed: &Bed, child: &mut Child) {
     }
 }
 
+/// As `/proc` shows it.
+const SCHED_BATCH: &str = "3";
+
 #[test]
 fn a_job_gives_way_with_all_its_threads_while_it_runs() {
     let bed = limited(3, "{disk: 1MiB, nice: 7, ionice: idle}");
@@ -37,8 +40,9 @@ fn a_job_gives_way_with_all_its_threads_while_it_runs() {
     let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
     for task in tasks.flatten() {
         let stat = fs::read_to_string(task.path().join("stat")).unwrap();
-        let nice = stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap();
-        assert_eq!(nice, "7", "{stat}");
+        let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+        let (nice, policy) = (fields[16], fields[38]);
+        assert_eq!((nice, policy), ("7", SCHED_BATCH), "{stat}");
         let id = task.file_name().into_string().unwrap();
         let class = Command::new("ionice").args(["-p", &id]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&class.stdout).trim(), "idle");
