@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::archive::index::{Entry, Head, Map};
-use crate::archive::index_read::{IndexError, check_map, damaged, head, inflate};
+use crate::archive::index_read::{IndexError, check_map, damaged, head, inflate, inflate_map};
 use crate::base::ArtefactId;
 
 /// The index of another artefact, whole, in a file of this machine.
@@ -32,7 +32,7 @@ impl Base {
             return Err(IndexError::Cut);
         }
         let mut base = Self { file, artefact: artefact.clone(), begins: vec![last_frame, bytes] };
-        let map: Map = serde_json::from_slice(&inflate(&base.stored(0)?)?).map_err(damaged)?;
+        let map: Map = serde_json::from_slice(&inflate_map(&base.stored(0)?)?).map_err(damaged)?;
         check_map(&map, last_frame)?;
         base.begins = map.frames.iter().map(|(begin, _)| *begin).chain([last_frame]).collect();
         let Head { artefact: found, .. } = head(&base.stored(0)?)?;

@@ -74,7 +74,7 @@ impl Chain {
 
     fn count(&mut self, bytes: u64) {
         self.tree.files += 1;
-        self.tree.bytes += bytes;
+        self.tree.bytes = self.tree.bytes.saturating_add(bytes);
     }
 
     /// Notes the time at which the next thing is read.
@@ -300,14 +300,15 @@ impl Packer {
         }
         if meta.kind == Kind::File && old.looks_unchanged(&meta) {
             let entry = old.entry()?;
-            if self.holds_the_same(walk, &meta, &entry) {
+            let is_same = self.holds_the_same(walk, &meta, &entry)?;
+            if is_same == Some(true) {
                 self.remember(&meta, old.path());
                 return match old.is_unchanged(&meta) {
                     true => self.keep(old),
                     false => self.keep_as(&meta, entry),
                 };
             }
-            if old.is_unchanged(&meta) {
+            if is_same == Some(false) && old.is_unchanged(&meta) {
                 self.note(walk.path(), "has other content, and no time tells of it");
             }
         }
@@ -333,14 +334,13 @@ impl Packer {
 
     /// Stores a thing; one that cannot be read stays what it was.
     fn anew(&mut self, walk: &Walk, meta: Meta, old: Option<Old>) -> Result<(), PackError> {
-        let (members, unreadable) = (self.members(), self.warnings.unreadable.count);
+        let unreadable = self.warnings.unreadable.count;
         self.replaced = 0;
+        self.folder_before(walk, &meta);
+        let members = self.members();
         match meta.kind {
             Kind::File => self.file(walk, meta)?,
-            _ => {
-                self.folder_before(walk, &meta);
-                self.plain(walk, &meta)?;
-            }
+            _ => self.plain(walk, &meta)?,
         }
         let is_stored = self.members() > members;
         if is_stored {
@@ -389,8 +389,12 @@ impl Packer {
                     self.keep(old)?;
                     return Ok(Named::Kept);
                 }
-                let entry = Entry { size: meta.size, mode: meta.mode, ..entry };
-                let entry = Entry { uid: meta.uid, gid: meta.gid, ..entry };
+                // Its member says what its line says; a file that was written to between two of
+                // its names has another time at each.
+                if !old.has_surface_of(meta) {
+                    self.forget(old)?;
+                    return Ok(Named::Other(first, offset));
+                }
                 self.forget(old)?;
                 self.keep_as(meta, entry)?;
                 Ok(Named::Kept)

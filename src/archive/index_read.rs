@@ -69,7 +69,7 @@ impl IndexReader {
         if head.artefact != *artefact {
             return Err(IndexError::Other { found: head.artefact, wanted: artefact.clone() });
         }
-        let end = inflate(&get(&*ranges, last_frame..bytes).await?)?;
+        let end = inflate_map(&get(&*ranges, last_frame..bytes).await?)?;
         let map: Map = serde_json::from_slice(&end).map_err(damaged)?;
         check_map(&map, last_frame)?;
         let firsts = map.frames.iter().map(|(_, first)| untext(first)).collect();
@@ -233,11 +233,24 @@ pub(crate) fn check_map(map: &Map, last_frame: u64) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Unpacks one frame.
+/// Unpacks one frame of lines.
 pub(crate) fn inflate(frame: &[u8]) -> Result<Vec<u8>, IndexError> {
+    inflate_up_to(frame, LARGEST_FRAME)
+}
+
+/// Unpacks the last frame: the map.
+pub(crate) fn inflate_map(frame: &[u8]) -> Result<Vec<u8>, IndexError> {
+    inflate_up_to(frame, LARGEST_MAP)
+}
+
+/// What somebody made to fill our memory is no index.
+fn inflate_up_to(frame: &[u8], largest: u64) -> Result<Vec<u8>, IndexError> {
     let decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(damaged)?;
     let mut lines = Vec::with_capacity(MIB + MIB / 8);
-    decoder.take(LARGEST).read_to_end(&mut lines).map_err(broken)?;
+    decoder.take(largest + 1).read_to_end(&mut lines).map_err(broken)?;
+    if lines.len() as u64 > largest {
+        return Err(damaged(format!("a frame is larger than {largest} bytes")));
+    }
     Ok(lines)
 }
 
@@ -254,5 +267,7 @@ pub(crate) fn damaged(why: impl std::fmt::Display) -> IndexError {
 
 /// Enough of the first frame to hold its first block.
 const HEAD: u64 = 160 * KIB as u64;
-/// No frame is larger when unpacked; the map of an artefact of 100 TiB is not.
-const LARGEST: u64 = 512 * MIB as u64;
+/// No frame of lines is larger when unpacked: ours end at 2 MiB and a line.
+const LARGEST_FRAME: u64 = 32 * MIB as u64;
+/// The map of an artefact of 100 TiB is not larger.
+const LARGEST_MAP: u64 = 512 * MIB as u64;

@@ -200,7 +200,7 @@ impl Facts {
             rest = left;
             Some(value)
         };
-        let size = next(b",\"size\":")?.cast_unsigned();
+        let size = u64::try_from(next(b",\"size\":")?).ok()?;
         let mtime_ns = next(b",\"mtime_ns\":")?;
         let ctime_ns = next(b",\"ctime_ns\":")?;
         next(b",\"dev\":")?;
@@ -281,7 +281,8 @@ impl Old {
         self.facts().kind == EntryKind::of(meta.kind) && self.has_surface_of(meta)
     }
 
-    fn has_surface_of(&self, meta: &Meta) -> bool {
+    /// Tells whether the line says of size, time, mode and owner what the file system says.
+    pub(crate) fn has_surface_of(&self, meta: &Meta) -> bool {
         let facts = self.facts();
         let size = if meta.kind == Kind::File { meta.size } else { 0 };
         (facts.size, facts.mtime_ns) == (size, meta.mtime.as_nanos())

@@ -21,7 +21,7 @@ use crate::archive::links::Links;
 use crate::archive::meta::{Kind, Meta};
 use crate::archive::owners::Owners;
 use crate::archive::walk::{Step, Walk};
-use crate::base::{ArtefactId, Cancel, Cancelled, Warnings, text};
+use crate::base::{ArtefactId, Cancel, Cancelled, MIB, Warnings, text};
 use crate::stream::{ByteStream, Closed, Error, Pending, Promise, Tree};
 
 /// What packing needs beside the tree.
@@ -262,7 +262,7 @@ impl Packer {
         if let (Some(_), Kind::Folder, Some(names), Some(folder)) =
             (&self.chain, meta.kind, walk.names(), walk.folder())
         {
-            self.records.add(DUMP_DIRECTORY, &names.dump_directory(folder));
+            self.add_names(walk.path(), &names.dump_directory(folder));
         }
         self.write_header(member(walk.path(), meta.kind).as_slice(), meta, 0, link.as_deref());
         let mut entry = Entry::new(stored(walk.path()), meta, start);
@@ -320,13 +320,22 @@ impl Packer {
         self.records.digest()
     }
 
+    /// Adds the names of the folder at `path` to its header, for plain tar.
+    fn add_names(&mut self, path: &[u8], list: &[u8]) {
+        // Readers hold a header in memory, ours refuses a longer one; it needs no names.
+        if list.len() > LONGEST_NAMES {
+            return self.note(path, "has too many names for tar alone to remove what is gone");
+        }
+        self.records.add(DUMP_DIRECTORY, list);
+    }
+
     /// Writes the header of the folder at `path` that the walk is in or leaves, although it has not
     /// changed: its line stays.
     pub(crate) fn folder_again(&mut self, walk: &Walk, path: &[u8], meta: &Meta) {
         let Some((folder, names)) = walk.left() else { return };
         let list = names.dump_directory(folder);
         self.read_attributes(path, Bearer::Open(folder), meta);
-        self.records.add(DUMP_DIRECTORY, &list);
+        self.add_names(path, &list);
         self.files += 1;
         self.write_header(member(path, meta.kind).as_slice(), meta, 0, None);
     }
@@ -424,6 +433,8 @@ fn letter(kind: Kind) -> u8 {
 
 /// The record in which GNU tar lists a folder.
 const DUMP_DIRECTORY: &[u8] = b"GNU.dumpdir";
+/// Bytes of the names of a folder in its header.
+const LONGEST_NAMES: usize = 48 * MIB;
 /// Threads that walk ahead; they sleep where the disk is fast and hide its latency elsewhere.
 const WALKERS: usize = 3;
 /// Bytes between two words about progress.

@@ -102,17 +102,49 @@ impl Packer {
         Ok(())
     }
 
-    /// Tells whether a file has the content and the attributes of `entry`; what cannot be read
-    /// has not.
-    pub(crate) fn holds_the_same(&mut self, walk: &Walk, meta: &Meta, entry: &Entry) -> bool {
+    /// Tells whether a file has the content and the attributes of `entry`; nothing of one that
+    /// cannot be read, or changes meanwhile.
+    ///
+    /// Errors: when the run is cancelled.
+    pub(crate) fn holds_the_same(
+        &mut self,
+        walk: &Walk,
+        meta: &Meta,
+        entry: &Entry,
+    ) -> Result<Option<bool>, PackError> {
         let Ok(fd) = open_quietly(walk.parent(), walk.name(), OFlags::empty()) else {
-            return false;
+            return Ok(None);
         };
-        let is_same = |meta: &Meta| Meta::of_open(&fd).is_ok_and(|now| now.is_unchanged(meta));
-        is_same(meta)
-            && self.read_attributes(walk.path(), Bearer::Open(&fd), meta) == entry.pax
-            && (meta.size == 0 || digest_of(&fd, meta).is_some_and(|it| Some(it) == entry.digest))
-            && is_same(meta)
+        let stays = |meta: &Meta| Meta::of_open(&fd).is_ok_and(|now| now.is_unchanged(meta));
+        if !stays(meta) {
+            return Ok(None);
+        }
+        let pax = self.read_attributes(walk.path(), Bearer::Open(&fd), meta);
+        let digest = if meta.size == 0 { entry.digest } else { self.digest_of(&fd, meta)? };
+        let is_read = stays(meta) && (meta.size == 0 || digest.is_some());
+        Ok(is_read.then(|| pax == entry.pax && digest == entry.digest))
+    }
+
+    /// Reads a file for its digest alone; `None` when it cannot be read, or has none.
+    fn digest_of(&self, fd: &OwnedFd, meta: &Meta) -> Result<Option<[u8; 16]>, PackError> {
+        let Ok(shape) = Shape::of(fd, meta) else { return Ok(None) };
+        let mut content = Content::new(meta.size, shape.map.is_some());
+        let mut piece = vec![0; PIECE.min(usize::try_from(meta.size).unwrap_or(PIECE))];
+        for extent in &shape.extents {
+            content.skip_to(extent.start);
+            let (mut at, end) = (extent.start, extent.start + extent.bytes);
+            while at < end {
+                self.cancel.check()?;
+                let want = piece.len().min((end - at) as usize);
+                match read_at(fd, &mut piece[..want], at) {
+                    Ok(got) if got == want => content.update(&piece[..want]),
+                    _ => return Ok(None),
+                }
+                at += want as u64;
+            }
+        }
+        content.skip_to(meta.size);
+        Ok(content.digest())
     }
 
     /// Stores what now has the name of something that was another thing a moment ago.
@@ -276,27 +308,6 @@ impl Content {
             Self::Whole(digest) => Some(digest),
         }
     }
-}
-
-/// Reads a file for its digest alone; `None` when it cannot be read, or has none.
-fn digest_of(fd: &OwnedFd, meta: &Meta) -> Option<[u8; 16]> {
-    let shape = Shape::of(fd, meta).ok()?;
-    let mut content = Content::new(meta.size, shape.map.is_some());
-    let mut piece = vec![0; PIECE.min(usize::try_from(meta.size).unwrap_or(PIECE))];
-    for extent in &shape.extents {
-        content.skip_to(extent.start);
-        let (mut at, end) = (extent.start, extent.start + extent.bytes);
-        while at < end {
-            let want = piece.len().min((end - at) as usize);
-            if read_at(fd, &mut piece[..want], at).ok()? < want {
-                return None;
-            }
-            content.update(&piece[..want]);
-            at += want as u64;
-        }
-    }
-    content.skip_to(meta.size);
-    content.digest()
 }
 
 fn first(hash: &blake3::Hash) -> [u8; 16] {

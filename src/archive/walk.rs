@@ -343,6 +343,8 @@ impl Frame {
     fn close(&mut self) {
         self.stats.clear();
         self.stats_begun = 0;
+        self.opens.clear();
+        self.opens_begun = 0;
         self.fd = None;
     }
 }

@@ -10,6 +10,7 @@ use crate::archive::{
     Entry, EntryKind, Expected, IndexReader, Selection, UnpackOptions, unpack_picked,
 };
 use crate::base::{ArtefactId, BoxError, MIB, text};
+use crate::catalogue::Outcome;
 use crate::restore::apply::{self, Checked, Error, How, Restored, other, strip};
 use crate::restore::holdings::Held;
 use crate::restore::ranged::{check, is_lone_link, open_index, unpack_part};
@@ -35,14 +36,57 @@ impl<'a> Chain<'a> {
     /// Errors: [`Error`]; also when the index names an artefact that is none of the chain.
     pub(crate) async fn whole(&self, into: &Path, how: &How) -> Result<Restored, Error> {
         let counts = self.holders().await?;
+        let strays = self.strays().await?;
         let mut restored = Restored::default();
         for held in &self.links {
             if counts.get(&held.stored.manifest.id).is_some_and(|count| *count > 0) {
                 let again = How { overwrite: how.overwrite || restored.files > 0, ..how.clone() };
-                self.read_link(held, into, &again, &mut restored).await?;
+                self.read_link(held, into, &again, &strays, &mut restored).await?;
             }
         }
+        let mut work = Ranged::new(self, into, how);
+        for stray in strays.values() {
+            work.bring_link(stray, &mut restored).await?;
+        }
         Ok(restored)
+    }
+
+    /// Names the hard links whose first name is gone, or another file by now, by their paths.
+    ///
+    /// Such a name was kept by a run that could not look at it, and its data is that of the time
+    /// when it was stored. No other run leaves any.
+    async fn strays(&self) -> Result<BTreeMap<Vec<u8>, Entry>, Error> {
+        let is_whole = |held: &Held<'_>| held.stored.manifest.result == Outcome::Ok;
+        if self.links.iter().skip(1).all(is_whole) {
+            return Ok(BTreeMap::new());
+        }
+        let index = open_index(self.top()).await?;
+        let (mut links, mut entries) = (Vec::new(), index.all());
+        while let Some(entry) = entries.next().await.map_err(other)? {
+            if entry.kind == EntryKind::HardLink {
+                links.push(entry);
+            }
+        }
+        // From the full copy on: a name is never stored before its data.
+        let place = |entry: &Entry| {
+            self.links.iter().position(|held| held.stored.manifest.id == *self.holder(entry))
+        };
+        let mut firsts: HashMap<Vec<u8>, Option<usize>> =
+            links.iter().filter_map(|link| Some((link.link.clone()?, None))).collect();
+        let mut entries = index.all();
+        while let Some(entry) = entries.next().await.map_err(other)? {
+            if let Some(first) = firsts.get_mut(&entry.path)
+                && entry.kind != EntryKind::HardLink
+                && entry.kind != EntryKind::Folder
+            {
+                *first = place(&entry);
+            }
+        }
+        links.retain(|link| {
+            let first = link.link.as_ref().and_then(|path| firsts[path]);
+            first.is_none_or(|first| place(link).is_none_or(|own| first > own))
+        });
+        Ok(links.into_iter().map(|link| (link.path.clone(), link)).collect())
     }
 
     /// Counts what each artefact holds of the tree.
@@ -72,9 +116,11 @@ impl<'a> Chain<'a> {
         held: &Held<'a>,
         into: &Path,
         how: &How,
+        strays: &BTreeMap<Vec<u8>, Entry>,
         restored: &mut Restored,
     ) -> Result<(), Error> {
         let index = open_index(self.top()).await?;
+        let strays: BTreeSet<Vec<u8>> = strays.keys().cloned().collect();
         let mut checked = Checked::open(held);
         let raw = checked.take();
         let options = apply::options(held, how);
@@ -84,7 +130,8 @@ impl<'a> Chain<'a> {
             let mut entries = index.all();
             let mut next = || -> Result<Option<Entry>, BoxError> {
                 while let Some(entry) = runtime.block_on(entries.next())? {
-                    if entry.artefact.as_ref().map_or(own, |holder| *holder == id) {
+                    let is_here = entry.artefact.as_ref().map_or(own, |holder| *holder == id);
+                    if is_here && !strays.contains(&entry.path) {
                         return Ok(Some(entry));
                     }
                 }
@@ -108,7 +155,8 @@ impl<'a> Chain<'a> {
     pub(crate) async fn members(&self, into: &Path, how: &How) -> Result<Restored, Error> {
         let selection = Selection::new(&how.paths).map_err(other)?;
         let index = open_index(self.top()).await?;
-        let mut work = Ranged { chain: self, into, how, open: BTreeMap::new(), waiting: 0 };
+        let strays = self.strays().await?;
+        let mut work = Ranged::new(self, into, how);
         let mut spans: BTreeMap<ArtefactId, Vec<Entry>> = BTreeMap::new();
         let (mut restored, mut lone_links) = (Restored::default(), Vec::new());
         let mut entries = index.matching(&selection);
@@ -116,7 +164,7 @@ impl<'a> Chain<'a> {
             if restored.matched.len() < how.paths.len() {
                 restored.matched.extend(selection.which(&entry.path));
             }
-            if is_lone_link(&entry, &selection) {
+            if is_lone_link(&entry, &selection) || strays.contains_key(&entry.path) {
                 lone_links.push(entry);
                 continue;
             }
@@ -128,13 +176,7 @@ impl<'a> Chain<'a> {
         }
         work.bring_all(&mut spans, &mut restored).await?;
         for link in lone_links {
-            let first = match &link.link {
-                Some(path) => index.find(path).await.map_err(other)?,
-                None => None,
-            };
-            let name = || text(&link.path);
-            let missing = || other(format!("the index does not name the data of {}", name()));
-            work.bring_link(&link, first.ok_or_else(missing)?, &mut restored).await?;
+            work.bring_link(&link, &mut restored).await?;
         }
         match restored.files {
             0 => Err(Error::NoMatch(how.paths.join(", "))),
@@ -154,7 +196,11 @@ struct Ranged<'c, 'a> {
     waiting: usize,
 }
 
-impl<'a> Ranged<'_, 'a> {
+impl<'c, 'a> Ranged<'c, 'a> {
+    fn new(chain: &'c Chain<'a>, into: &'c Path, how: &'c How) -> Self {
+        Self { chain, into, how, open: BTreeMap::new(), waiting: 0 }
+    }
+
     /// Brings what waits, from the full copy on: a hard link needs its first name.
     async fn bring_all(
         &mut self,
@@ -201,16 +247,22 @@ impl<'a> Ranged<'_, 'a> {
         check(digests, self.into, strip(held, self.how)).await
     }
 
-    /// Brings the data of a hard link, which lies at `first`, under the link's own name.
-    async fn bring_link(
-        &mut self,
-        link: &Entry,
-        first: Entry,
-        restored: &mut Restored,
-    ) -> Result<(), Error> {
-        let id = self.chain.holder(&first).clone();
-        let held = self.chain.links.iter().find(|held| held.stored.manifest.id == id).copied();
-        let held = held.ok_or_else(|| other(format!("{id} is not at hand")))?;
+    /// Brings the data of a hard link under the link's own name: what its first name held when
+    /// the link was stored.
+    async fn bring_link(&mut self, link: &Entry, restored: &mut Restored) -> Result<(), Error> {
+        let stored_in = self.held(self.chain.holder(link))?;
+        let index = self.index(&stored_in).await?;
+        let first = match &link.link {
+            Some(path) => index.find(path).await.map_err(other)?,
+            None => None,
+        };
+        let name = text(&link.path);
+        let missing = || other(format!("the index does not name the data of {name}"));
+        let first = first.ok_or_else(missing)?;
+        let held = match &first.artefact {
+            Some(id) => self.held(id)?,
+            None => stored_in,
+        };
         let (start, end, digest) = (first.offset, end_of(&first), first.digest);
         let entries = HashMap::from([(first.path.clone(), first)]);
         let options = UnpackOptions {
@@ -222,7 +274,6 @@ impl<'a> Ranged<'_, 'a> {
         };
         let done = self.unpack(&held, start..end, options).await?;
         if done.files + done.failed.count == 0 {
-            let name = text(&link.path);
             return Err(other(format!("{name} does not lie where the index says")));
         }
         restored.add(done);
@@ -236,13 +287,24 @@ impl<'a> Ranged<'_, 'a> {
         raw: std::ops::Range<u64>,
         options: UnpackOptions,
     ) -> Result<crate::archive::Unpacked, Error> {
+        let into = self.into;
+        let index = self.index(held).await?;
+        let raw = raw.start..raw.end.min(index.raw_bytes());
+        unpack_part(held, index, raw, into, options).await
+    }
+
+    fn held(&self, id: &ArtefactId) -> Result<Held<'a>, Error> {
+        let held = self.chain.links.iter().find(|held| held.stored.manifest.id == *id).copied();
+        held.ok_or_else(|| other(format!("{id} is not at hand")))
+    }
+
+    /// Opens the index of an artefact once.
+    async fn index(&mut self, held: &Held<'a>) -> Result<&IndexReader, Error> {
         let id = &held.stored.manifest.id;
         if !self.open.contains_key(id) {
             self.open.insert(id.clone(), open_index(held).await?);
         }
-        let index = &self.open[id];
-        let raw = raw.start..raw.end.min(index.raw_bytes());
-        unpack_part(held, index, raw, self.into, options).await
+        Ok(&self.open[id])
     }
 }
 

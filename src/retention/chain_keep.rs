@@ -85,36 +85,47 @@ struct Rule<'a> {
     scheme: Scheme,
     keep: &'a ChainKeep,
     now: &'a Zoned,
+    /// What can be restored, and is not dated in the future.
+    counted: BTreeSet<&'a ArtefactId>,
     newest: Option<&'a Link>,
     newest_complete: Option<&'a ArtefactId>,
     newest_sound: Option<&'a ArtefactId>,
     /// The full copy of each copy, as far as it is there.
     roots: BTreeMap<&'a ArtefactId, &'a ArtefactId>,
-    /// Chains by their full copy: the day of the newest copy, and the place from the newest on.
-    chains: BTreeMap<&'a ArtefactId, (civil::Date, usize)>,
+    /// Chains by their full copy: the day of the newest copy, and the place from the newest on of
+    /// those of which anything can be restored.
+    chains: BTreeMap<&'a ArtefactId, (civil::Date, Option<usize>)>,
 }
 
 impl<'a> Rule<'a> {
     fn new(history: &'a [Link], scheme: Scheme, keep: &'a ChainKeep, now: &'a Zoned) -> Self {
-        let counts = |link: &&Link| link.intact && !is_future(link.started, now.timestamp());
+        let is_now = |link: &&Link| !is_future(link.started, now.timestamp());
+        let whole = restorable(history);
+        let counts = |link: &&Link| whole.contains(&link.id) && is_now(link);
         let counted: Vec<&Link> = history.iter().filter(counts).collect();
         let best = |fits: &dyn Fn(&Link) -> bool| {
             newest(counted.iter().copied().filter(|link| fits(link))).map(|link| &link.id)
         };
         let roots = roots(&history.iter().collect::<Vec<_>>());
         let mut last: BTreeMap<&ArtefactId, (jiff::Timestamp, civil::Date)> = BTreeMap::new();
-        for link in history.iter().filter(|link| !is_future(link.started, now.timestamp())) {
+        for link in history.iter().filter(is_now) {
             let entry = last.entry(roots[&link.id]).or_insert((link.started, link.day));
             *entry = (*entry).max((link.started, link.day));
         }
         let mut order: Vec<_> = last.into_iter().collect();
         order.sort_by_key(|(_, last)| std::cmp::Reverse(*last));
-        let place = |(at, (root, (_, day)))| (root, (day, at));
+        let living: BTreeSet<_> = counted.iter().map(|link| roots[&link.id]).collect();
+        let mut places = 0..;
+        let place = |(root, (_, day))| {
+            let place = if living.contains(root) { places.next() } else { None };
+            (root, (day, place))
+        };
         Self {
             newest: newest(counted.iter().copied()),
             newest_complete: best(&|link| link.complete),
             newest_sound: best(&|link| link.complete && !link.shrunken),
-            chains: order.into_iter().enumerate().map(place).collect(),
+            chains: order.into_iter().map(place).collect(),
+            counted: counted.iter().map(|link| &link.id).collect(),
             history,
             scheme,
             keep,
@@ -124,7 +135,7 @@ impl<'a> Rule<'a> {
     }
 
     fn counts(&self, link: &Link) -> bool {
-        link.intact && !is_future(link.started, self.now.timestamp())
+        self.counted.contains(&link.id)
     }
 
     /// Says why nothing at all goes now.
@@ -179,7 +190,9 @@ impl<'a> Rule<'a> {
             return (!goes_alone).then_some(Keep::LivingChain);
         }
         match self.keep.chains {
-            Some(chains) if place < chains as usize => Some(Keep::Chain(chains)),
+            Some(chains) if place.is_some_and(|place| place < chains as usize) => {
+                Some(Keep::Chain(chains))
+            }
             _ if is_young(day) => days.map(Keep::ChainDays),
             _ => None,
         }
@@ -202,6 +215,26 @@ impl<'a> Rule<'a> {
             Scheme::Levels { .. } => Why::OldChain,
         }
     }
+}
+
+/// Names the copies that are whole, with all that they build on.
+fn restorable(history: &[Link]) -> BTreeSet<&ArtefactId> {
+    let by_id: BTreeMap<&ArtefactId, &Link> = history.iter().map(|link| (&link.id, link)).collect();
+    let is_whole = |link: &&Link| {
+        let mut at = *link;
+        for _ in 0..history.len() {
+            match &at.parent {
+                _ if !at.intact => return false,
+                None => return true,
+                Some(parent) => match by_id.get(parent) {
+                    Some(parent) => at = parent,
+                    None => return false,
+                },
+            }
+        }
+        false
+    };
+    history.iter().filter(is_whole).map(|link| &link.id).collect()
 }
 
 fn keep_ancestors<'a>(history: &'a [Link], kept: &mut BTreeMap<&'a ArtefactId, Keep>) {

@@ -217,6 +217,16 @@ fn chains_go_whole_and_only_after_the_new_one_stands() {
     let mut partial = shelf.clone();
     (partial.links[3].complete, partial.links[4].complete) = (false, false);
     assert_eq!(partial.rotate(&one, "2026-01-05"), [0usize; 0], "the newest complete one stays");
+    // A chain without its full copy counts for nothing: neither as the newest complete one, nor as
+    // one of so many chains or copies.
+    let mut headless = shelf.clone();
+    headless.links[3].intact = false;
+    headless.run("2026-01-06");
+    headless.links[5].complete = false;
+    let two = ChainKeep { chains: Some(2), min_copies: 2, ..one };
+    for keep in [one, two] {
+        assert!(!headless.rotate(&keep, "2026-01-06").contains(&0), "{keep:?}");
+    }
     let days = ChainKeep { days: Some(30), ..KEEP };
     assert_eq!(shelf.rotate(&days, "2026-01-05"), [0usize; 0]);
     shelf.run("2026-03-01");
@@ -285,14 +295,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn every_copy_can_be_restored_when_it_is_made_and_while_it_stays(
-        events in proptest::collection::vec((1_i64..6, event()), 1..50),
+        events in proptest::collection::vec((1_i64..6, event(), prop::bool::weighted(0.7)), 1..50),
         first in 0_u8..5,
         months in 0_u32..4,
+        by_days in any::<bool>(),
     ) {
         let mut shelf = Shelf::new(scheme(first));
-        let keep = ChainKeep { months, chains: None, days: Some(20), ..KEEP };
+        let (chains, days) = if by_days { (None, Some(20)) } else { (Some(1), None) };
+        let keep = ChainKeep { months, chains, days, ..KEEP };
         let mut day = civil::date(2026, 11, 5);
-        for (number, (gap, event)) in events.into_iter().enumerate() {
+        for (number, (gap, event, complete)) in events.into_iter().enumerate() {
             day = day.saturating_add(gap.days());
             match event {
                 Event::Missed => continue,
@@ -323,11 +335,16 @@ proptest! {
                 day,
                 tree_bytes: 1,
                 scope: shelf.scope.clone(),
-                complete: true,
+                complete,
                 shrunken: false,
                 pinned: false,
                 intact: true,
             });
+            let has_complete = |links: &[Link]| {
+                let whole = restorable(links);
+                links.iter().any(|link| link.complete && whole.contains(&link.id))
+            };
+            let had_complete = has_complete(&shelf.links);
             let before = restorable(&shelf.links);
             let verdict = decide_chain(&shelf.links, shelf.scheme, &keep, &now, Some(&made));
             prop_assert_eq!(verdict.keep.len() + verdict.delete.len(), shelf.links.len());
@@ -339,6 +356,7 @@ proptest! {
                 prop_assert_eq!(&restorable(&shelf.links), &lost);
             }
             prop_assert!(shelf.links.iter().any(|link| link.id == made));
+            prop_assert!(!had_complete || has_complete(&shelf.links));
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
+use jiff::Zoned;
 use tracing::{info, warn};
 
 use crate::archive::{Base, ChainOptions};
@@ -81,7 +82,8 @@ pub(crate) async fn groups<'a>(
     groups.into_iter().enumerate().map(group).collect()
 }
 
-/// Decides for each storage; a full copy that is due for one is taken by all.
+/// Decides for each storage; a full copy that is due for one is taken by all whose own is not
+/// young: a storage on which nothing succeeds must not fill the others.
 pub(crate) fn choose(
     on: &[OnShelf<'_>],
     how: &Increments,
@@ -96,14 +98,33 @@ pub(crate) fn choose(
     if let Some(first) = due
         && choices.iter().any(|choice| choice.parent.is_some())
     {
-        info!("'{}' needs a full copy, so every storage gets one", on[first].place.name);
+        info!("'{}' needs a full copy, so others get one, too", on[first].place.name);
         let step = choices[first].step;
-        for choice in &mut choices {
-            (choice.step, choice.parent) = (step, None);
+        for (shelf, choice) in on.iter().zip(&mut choices) {
+            if !has_young_chain(shelf, choice, &scene.started) {
+                (choice.step, choice.parent) = (step, None);
+            }
         }
     }
     choices
 }
+
+/// Tells whether what is chosen for a storage builds on a full copy of the last days.
+fn has_young_chain(shelf: &OnShelf<'_>, choice: &Choice, now: &Zoned) -> bool {
+    let links = links_of(&shelf.survey);
+    let mut at = choice.parent.as_ref();
+    for _ in 0..links.len() {
+        let Some(link) = links.iter().find(|link| Some(&link.id) == at) else { return false };
+        if link.parent.is_none() {
+            return (now.date() - link.day).get_days() < YOUNG;
+        }
+        at = link.parent.as_ref();
+    }
+    false
+}
+
+/// Days in which a storage takes no other full copy for the sake of another one.
+const YOUNG: i32 = 7;
 
 /// What a full copy is called.
 fn full(how: &Increments) -> Choice {

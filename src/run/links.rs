@@ -9,7 +9,7 @@ use crate::base::{ArtefactId, BoxError, Rank, Step, chain};
 use crate::catalogue::{Manifest, Parent, Stored, Survey, joined, manifest_key};
 use crate::plan::{Increments, Place};
 use crate::report::PlaceReport;
-use crate::retention::{self, Link};
+use crate::retention::{self, Link, Rotation};
 use crate::run::deliver::{Failure, put_segments, seal, segment_bytes, take_back};
 use crate::run::increments::links_of;
 use crate::run::shelf::{Due, OnShelf};
@@ -143,13 +143,16 @@ async fn copy(
             return Err(failure);
         }
     };
-    let mut copied = Manifest { segments, parent, index: None, ..manifest.clone() };
+    let twins = shelf.survey.copies.iter().filter(|twin| twin.manifest.id == manifest.id);
+    let twins: Vec<Stored> = twins.cloned().collect();
+    // What a person pinned here stays pinned.
+    let pinned = manifest.pinned || twins.iter().any(|twin| twin.manifest.pinned);
+    let mut copied = Manifest { segments, parent, index: None, pinned, ..manifest.clone() };
     seal(&due, &mut copied, index.as_ref(), run).await?;
     let manifest_key = due.manifest_key;
-    let twins = shelf.survey.copies.iter().filter(|twin| twin.manifest.id == copied.id);
-    let twins: Vec<Stored> = twins.cloned().collect();
     shelf.survey.add(Stored { manifest: copied, manifest_key, intact: true, problem: None });
-    for twin in twins {
+    let keeps_all = shelf.place.policy.rotation == Rotation::None;
+    for twin in twins.into_iter().filter(|_| !keeps_all) {
         remove_broken(run, shelf, &twin).await;
     }
     Ok(())

@@ -162,6 +162,32 @@ fn a_folder_that_becomes_unreadable_loses_nothing() {
 }
 
 #[test]
+fn a_name_that_could_not_be_looked_at_keeps_its_own_data_whatever_became_of_the_first_name() {
+    for change in ["rm www/a/first", "rm www/a/first; echo another > www/a/first"] {
+        let mut bed = site("");
+        sh(&bed, "echo old > www/a/first; ln www/a/first www/gone/second");
+        for folder in ["state", "store", "log"] {
+            fs::create_dir_all(bed.path(folder)).unwrap();
+        }
+        open_to_all(&bed, &["www", "www/a", "www/gone", "state", "store", "log", "tmp"]);
+        let run = |bed: &Bed| bed.finish(powerless(bed, ["start", "-q"])).noisy().code();
+        bed.now("2026-11-01T03:00:00+00:00[UTC]");
+        assert_eq!(run(&bed), Some(0));
+        fs::set_permissions(bed.path("www/gone"), fs::Permissions::from_mode(0o0)).unwrap();
+        sh(&bed, change);
+        bed.now("2026-11-02T03:00:00+00:00[UTC]");
+        assert_eq!(run(&bed), Some(3), "a partial copy");
+        bed.run(["restore", "site", "--strip", "--to", "out"]).noisy();
+        bed.run(["restore", "site", "--strip", "--path", "**/gone/second", "--to", "one"]).noisy();
+        for out in ["out", "one"] {
+            assert_eq!(sh(&bed, &format!("cat {out}/gone/second")), "old\n", "{change}, {out}");
+        }
+        let first = fs::read_to_string(bed.path("out/a/first")).unwrap_or_default();
+        assert_eq!(first, fs::read_to_string(bed.path("www/a/first")).unwrap_or_default());
+    }
+}
+
+#[test]
 fn force_read_is_an_option_of_start() {
     let mut bed = site("");
     for day in ["2026-11-01", "2026-11-02"] {

@@ -255,21 +255,39 @@ async fn where_filling_fails_each_storage_goes_on_from_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storage_added_later_gets_a_full_copy_and_so_do_the_others() {
-    let mut site = Site::new(&["near"], CALENDAR);
-    for date in ["2026-11-01", "2026-11-02"] {
-        site.good_day(date).await;
+async fn a_storage_added_later_gets_a_full_copy_and_so_do_others_whose_own_is_a_week_old() {
+    // The next day the chains are one again: the new full copy is filled in.
+    let young = ["11-01 year", "11-02 day<year", "11-03 day<year", "11-03 year", "11-04 day<year"];
+    let old = ["11-01 year", "11-02 day<year", "11-08 year", "11-09 day<year"];
+    let cases: [([&str; 2], &[&str]); 2] =
+        [(["2026-11-03", "2026-11-04"], &young), (["2026-11-08", "2026-11-09"], &old)];
+    for (dates, near) in cases {
+        let mut site = Site::new(&["near"], CALENDAR);
+        for date in ["2026-11-01", "2026-11-02"] {
+            site.good_day(date).await;
+        }
+        let more = Rehearsal::new(&["far"]);
+        site.stage.stores.extend(more.stores.iter().cloned());
+        for date in dates {
+            site.good_day(date).await;
+        }
+        let far = [format!("{} year", &dates[0][5..]), format!("{} day<year", &dates[1][5..])];
+        assert_eq!(site.said("near").await, near);
+        assert_eq!(site.said("far").await, far);
+        for store in ["near", "far"] {
+            site.comes_back(store).await;
+        }
     }
-    let more = Rehearsal::new(&["far"]);
-    site.stage.stores.extend(more.stores.iter().cloned());
-    site.good_day("2026-11-03").await;
-    site.good_day("2026-11-04").await;
-    assert_eq!(site.said("far").await, ["11-03 year", "11-04 day<year"]);
-    let near = ["11-01 year", "11-02 day<year", "11-03 year", "11-04 day<year"];
-    assert_eq!(site.said("near").await, near);
-    for store in ["near", "far"] {
-        site.comes_back(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_on_which_nothing_succeeds_costs_the_others_no_full_copies() {
+    let site = Site::new(&["near", "far"], CALENDAR);
+    site.stage.store("far").fail_always(Some(Fault::Before(Kind::Unavailable)));
+    for date in ["2026-11-01", "2026-11-02", "2026-11-03"] {
+        site.day(date).await;
     }
+    assert_eq!(site.said("near").await, ["11-01 year", "11-02 day<year", "11-03 day<year"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use nxs_backup::archive::{Base, ChainOptions, Entry, unpack_picked};
+use nxs_backup::archive::{Base, ChainOptions, Entry, IndexWriter, unpack_picked};
 use nxs_backup::base::ArtefactId;
+use nxs_backup::stream::Frames;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
@@ -353,6 +354,37 @@ fn a_link_that_leads_up_and_changes_alone_costs_its_folder_no_time() {
         chain.apply_last(&by_tar);
         tree::assert_same(&tree::read(&root), &tree::read(&by_tar.join("tree")));
     }
+}
+
+#[test]
+fn a_name_whose_line_is_not_that_of_its_file_is_stored_again() {
+    let bed = Bed::new();
+    let root = bed.path("in/tree");
+    fs::create_dir_all(&root).unwrap();
+    fs::write(root.join("a"), "a").unwrap();
+    fs::hard_link(root.join("a"), root.join("b")).unwrap();
+    let mut chain = Chain(Vec::new());
+    std::thread::sleep(TICK);
+    chain.grow(&root, Duration::ZERO, false);
+    // As when the file is written to after the first name was looked at, and before the second.
+    let (id, done) = chain.0.pop().unwrap();
+    let mut index = IndexWriter::create(&bed.path(""), &id).unwrap();
+    for mut entry in entries(&done) {
+        entry.mtime_ns -= i64::from(entry.path == b"tree/b");
+        index.add(&entry).unwrap();
+    }
+    chain.0.push((id, Done { index: index.finish(&Frames::default()).unwrap(), ..done }));
+    chain.grow(&root, Duration::ZERO, false);
+    let last = chain.0.last().unwrap();
+    let again =
+        entries(&last.1).into_iter().filter(|entry| entry.artefact.as_ref() == Some(&last.0));
+    let again: Vec<_> = again.map(|entry| entry.path).collect();
+    assert!(
+        again.contains(&b"tree/b".to_vec()) && !again.contains(&b"tree/a".to_vec()),
+        "{again:?}"
+    );
+    chain.restore(&bed.path("ours"));
+    tree::assert_same(&tree::read(&root), &tree::read(&bed.path("ours/tree")));
 }
 
 #[test]
