@@ -19,7 +19,7 @@ for file in /lib/systemd/system/nxs-backup.timer /usr/share/man/man1/nxs-backup-
     [ -e "$root$file" ] || [ -e "$root/usr$file" ] || fail "$file is missing"
 done
 # The program needs nothing but what the package names.
-in_root ldd /usr/bin/nxs-backup | grep -q 'not found' && fail "a library is missing"
+in_root ldd /usr/bin/nxs-backup | has 'not found' && fail "a library is missing"
 # As it comes it backs up nothing, and says so.
 in_root nxs-backup check >/dev/null && fail "an empty config passes"
 first_backup
@@ -30,12 +30,12 @@ sed -i 's/^Version: .*/Version: 99.0/' "$root/tmp/newer/DEBIAN/control"
 echo '# new in this version' >>"$root/tmp/newer/etc/nxs-backup/nxs-backup.conf"
 dpkg-deb --root-owner-group --build "$root/tmp/newer" "$root/tmp/newer.deb" >/dev/null
 in_root apt-get -qq install -y -o Dpkg::Options::=--force-confold /tmp/newer.deb >/dev/null || fail "it cannot be upgraded"
-in_root dpkg-query -W -f '${Version}' nxs-backup | grep -qx 99.0 || fail "the upgrade is another version"
+in_root dpkg-query -W -f '${Version}' nxs-backup | has -x 99.0 || fail "the upgrade is another version"
 grep -q 'server_name: web1' "$root/etc/nxs-backup/nxs-backup.conf" || fail "the upgrade took the config"
 grep -q 'new in this version' "$root/etc/nxs-backup/nxs-backup.conf.dpkg-dist" || fail "the new config is not at hand"
 [ "$(mode /etc/nxs-backup/nxs-backup.conf)" = 600 ] || fail "the upgrade opened the config"
 in_root nxs-backup check >/dev/null || fail "what lies beside the config is taken for a part of it"
-in_root nxs-backup list | grep -q /usr/share/doc/nxs-backup || fail "the upgrade lost the state"
+in_root nxs-backup list | has /usr/share/doc/nxs-backup || fail "the upgrade lost the state"
 
 in_root dpkg -r nxs-backup >/dev/null
 [ -e "$root/etc/nxs-backup/nxs-backup.conf" ] || fail "the removal took the config"

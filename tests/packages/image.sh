@@ -45,7 +45,7 @@ try() { # image user
     local user=$2
     run check || fail "$1 as $2: check"
     run start all || fail "$1 as $2: start"
-    run restore all --to - | tar -xO data/file | grep -qx precious || fail "$1 as $2: what came back differs"
+    run restore all --to - | tar -xO data/file | has -x precious || fail "$1 as $2: what came back differs"
     [ "$1" = small ] || buildah run --isolation chroot "$box" -- sh -c 'mariadb-dump --version && pg_dump --version && redis-cli --version' >/dev/null || fail "a client is missing"
     rm -rf "$work/store"/* "$work/store"/.nxs-backup.json
     buildah rm "$box" >/dev/null
@@ -79,7 +79,7 @@ done <<<"$(job '*(m["name"] + " " + m["mountPath"] + " " + ("ro" if m.get("readO
 sed -i 's|backup_dir: /store|backup_dir: /var/lib/nxs-backup/store|' "$work/config/conf.d/data.conf"
 pod=$(buildah from --pull-never localhost/nxs-backup:small)
 buildah run --isolation chroot --user 4711 -e SERVER=pod "${mounts[@]}" "$pod" -- nxs-backup "${arguments[@]}" || fail "the example for Kubernetes: the run failed"
-find "$work/state/store" -name '*.manifest.json' | grep -q . || fail "the example for Kubernetes: nothing is stored"
+find "$work/state/store" -name '*.manifest.json' | has . || fail "the example for Kubernetes: nothing is stored"
 buildah rm "$pod" >/dev/null
 sed -i 's|backup_dir: /var/lib/nxs-backup/store|backup_dir: /store|' "$work/config/conf.d/data.conf"
 

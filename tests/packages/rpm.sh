@@ -6,9 +6,9 @@ rpm=$(realpath "$1")
 cd "$(dirname "$0")"
 . ./lib.sh
 
-rpm -qp --requires "$rpm" | grep -q 'libc.so.6' || fail "it does not name its libraries"
-rpm -qpl "$rpm" | grep -qx /usr/bin/nxs-backup || fail "the program is not in it"
-rpm -qp --configfiles "$rpm" | grep -qx /etc/nxs-backup/nxs-backup.conf || fail "the config is no config file"
+rpm -qp --requires "$rpm" | has 'libc.so.6' || fail "it does not name its libraries"
+rpm -qpl "$rpm" | has -x /usr/bin/nxs-backup || fail "the program is not in it"
+rpm -qp --configfiles "$rpm" | has -x /etc/nxs-backup/nxs-backup.conf || fail "the config is no config file"
 
 new_root
 cp "$rpm" "$root/tmp/nxs-backup.rpm"
