@@ -46,7 +46,14 @@ pub async fn explain_chain(
     let links = || above.iter().chain([held]);
     let whole = Meant { in_order: true, ..Meant::default() };
     if into.is_none() || how.paths.is_empty() {
-        let mut said: Vec<String> = links().flat_map(|held| lines(held, into, &whole)).collect();
+        let mut said: Vec<String> = Vec::new();
+        for held in links() {
+            // Nothing is applied to what is not whole.
+            if let Some(last) = said.last_mut() {
+                last.push_str(" &&");
+            }
+            said.extend(lines(held, into, &whole));
+        }
         if how.strip && into.is_some() && held.stored.manifest.tree.is_some() {
             said.push(format!(
                 "# the tree lies at its full path there, {}",
@@ -200,7 +207,13 @@ fn lines(held: &Held<'_>, into: Option<&str>, meant: &Meant) -> Vec<String> {
         lines.push("# fetch these objects first:".into());
         lines.extend(manifest.segments.iter().map(|segment| format!("#   {}", segment.key)));
     }
-    lines.push(format!(r#"test "$({} | sha256sum)" = '{}  -'"#, cat(&paths), manifest.sha256));
+    let bad = format!("{} has other bytes than its manifest says", manifest.segments[0].key);
+    lines.push(format!(
+        r#"{{ test "$({} | sha256sum)" = '{}  -' || {{ echo {} >&2; false; }}; }} &&"#,
+        cat(&paths),
+        manifest.sha256,
+        shell_words::quote(&bad)
+    ));
     for (data, link) in meant.data.iter().filter(|_| !meant.is_all()) {
         let (data, link) = (display(&crate::base::text(data)), display(&crate::base::text(link)));
         lines.push(format!("# {data} comes along: {link} is another name of it"));

@@ -188,6 +188,32 @@ fn a_name_that_could_not_be_looked_at_keeps_its_own_data_whatever_became_of_the_
 }
 
 #[test]
+fn explained_commands_apply_nothing_to_what_is_not_whole() {
+    let mut bed = site("incremental: {max_level: 7},");
+    for day in 1..=3 {
+        sh(&bed, &format!("echo {day} > www/day{day}"));
+        bed.now(&format!("2026-11-0{day}T03:00:00+00:00[UTC]"));
+        bed.run(["start"]).stdout("");
+    }
+    sh(
+        &bed,
+        "f=$(ls store/www/chain*/L1*.tar.zst); printf x | dd of=$f bs=1 seek=30 conv=notrunc 2>/dev/null",
+    );
+    let told = bed
+        .run(["restore", "--explain", "--to", "out"])
+        .out()
+        .replace("$DIR", bed.path("").to_str().unwrap().trim_end_matches('/'));
+    fs::write(bed.path("explained"), told).unwrap();
+    let said =
+        sh(&bed, "if sh explained 2>said; then echo all well; fi; cat said; find out -name 'day*'");
+    assert!(said.contains("has other bytes than its manifest says"), "{said}");
+    assert!(
+        said.contains("/day1") && !said.contains("/day3") && !said.contains("all well"),
+        "{said}"
+    );
+}
+
+#[test]
 fn force_read_is_an_option_of_start() {
     let mut bed = site("");
     for day in ["2026-11-01", "2026-11-02"] {
