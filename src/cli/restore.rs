@@ -33,6 +33,8 @@ struct Row {
     to: String,
     files: u64,
     bytes: u64,
+    /// What makes another copy than was meant: a younger one that is not whole, a wrong clock.
+    caveats: Vec<String>,
     warnings: Vec<String>,
     failed: Vec<String>,
     /// What a person has to do now, one step a line.
@@ -94,7 +96,7 @@ async fn restore(
         (_, Some(into)) => load::run(globals, verb, plan, &choices, into, &how).await?,
         (to, None) if verb.explain => tell_commands(&choices, to.unwrap_or("-"), &how).await?,
         (Some("-") | None, None) => to_stdout(globals, &choices, &how).await?,
-        (Some(to), None) => to_folders(globals, &choices, Path::new(to), &how).await?,
+        (Some(to), None) => to_folders(globals, &choices, Path::new(to), &how, want.now).await?,
     };
     let in_doubt = left_out || (verb.id.is_none() && !unseen.is_empty());
     Ok(if code == 0 && in_doubt { PARTLY } else { code })
@@ -249,6 +251,7 @@ async fn to_folders(
     choices: &[Choice<'_>],
     to: &Path,
     how: &How,
+    now: jiff::Timestamp,
 ) -> Result<u8, Failure> {
     let goals = goals(choices, to, how.strip)?;
     into::refuse_full(to, how.overwrite)?;
@@ -269,7 +272,7 @@ async fn to_folders(
         matched.extend(done.iter().flat_map(|(restored, _)| &restored.matched));
         match done {
             Err(apply::Error::NoMatch(_)) => remove_empty(into, to),
-            done => rows.push(row(choice, into, done)),
+            done => rows.push(row(choice, into, done, now)),
         }
         if how.cancel.is_cancelled() {
             break;
@@ -371,6 +374,7 @@ fn row(
     choice: &Choice<'_>,
     into: &Path,
     done: Result<(Restored, Vec<String>), apply::Error>,
+    now: jiff::Timestamp,
 ) -> Row {
     let error = done.as_ref().err().map(|error| crate::base::chain(error));
     let (restored, next_steps) = done.unwrap_or_default();
@@ -383,6 +387,7 @@ fn row(
         to: into.display().to_string(),
         files: restored.files,
         bytes: restored.bytes,
+        caveats: choice.caveats(now),
         warnings: restored.warnings,
         failed: restored.failed,
         next_steps,

@@ -124,6 +124,8 @@ fn a_link_that_is_gone_is_told_and_the_older_copies_still_come_back() {
     bed.run(["restore", "site", "--to", to.to_str().unwrap()])
         .stderr_has("passed over")
         .stderr_has("of which no whole copy is left");
+    let said = bed.run(["restore", "site", "--json", "--to", "again"]).noisy().json().to_string();
+    assert!(said.contains("\"caveats\":[") && said.contains("is passed over"), "{said}");
     tree::assert_same(&tree::read(&bed.path("seen/2026-11-02")), &tree::read(&www(&bed, "out")));
     bed.now("2026-11-13T03:00:00+00:00[UTC]");
     bed.run(["start"]).noisy();
