@@ -120,9 +120,12 @@ impl Packer {
             return Ok(None);
         }
         let pax = self.read_attributes(walk.path(), Bearer::Open(&fd), meta);
+        if pax != entry.pax {
+            return Ok(Some(false));
+        }
         let digest = if meta.size == 0 { entry.digest } else { self.digest_of(&fd, meta)? };
         let is_read = stays(meta) && (meta.size == 0 || digest.is_some());
-        Ok(is_read.then(|| pax == entry.pax && digest == entry.digest))
+        Ok(is_read.then(|| digest == entry.digest))
     }
 
     /// Reads a file for its digest alone; `None` when it cannot be read, or has none.
