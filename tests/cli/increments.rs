@@ -134,14 +134,18 @@ fn a_link_that_is_gone_is_told_and_the_older_copies_still_come_back() {
     tree::assert_same(&tree::read(&bed.path("www")), &tree::read(&www(&bed, "healed")));
 }
 
-#[test]
-fn a_folder_that_becomes_unreadable_loses_nothing() {
-    let mut bed = site("");
-    open_to_all(&bed, &["www", "www/a", "www/gone"]);
+/// Lets a user without rights read the site and store it.
+fn open_to_nobody(bed: &Bed) {
     for folder in ["state", "store", "log"] {
         fs::create_dir_all(bed.path(folder)).unwrap();
     }
-    open_to_all(&bed, &["www", "www/a", "www/gone", "state", "store", "log", "tmp"]);
+    open_to_all(bed, &["www", "www/a", "www/gone", "state", "store", "log", "tmp"]);
+}
+
+#[test]
+fn a_folder_that_becomes_unreadable_loses_nothing() {
+    let mut bed = site("");
+    open_to_nobody(&bed);
     let run = |bed: &Bed| bed.finish(powerless(bed, ["start", "-q"])).noisy().code();
     bed.now("2026-11-01T03:00:00+00:00[UTC]");
     assert_eq!(run(&bed), Some(0));
@@ -168,10 +172,7 @@ fn a_name_that_could_not_be_looked_at_keeps_its_own_data_whatever_became_of_the_
     for change in ["rm www/a/first", "rm www/a/first; echo another > www/a/first"] {
         let mut bed = site("");
         sh(&bed, "echo old > www/a/first; ln www/a/first www/gone/second");
-        for folder in ["state", "store", "log"] {
-            fs::create_dir_all(bed.path(folder)).unwrap();
-        }
-        open_to_all(&bed, &["www", "www/a", "www/gone", "state", "store", "log", "tmp"]);
+        open_to_nobody(&bed);
         let run = |bed: &Bed| bed.finish(powerless(bed, ["start", "-q"])).noisy().code();
         bed.now("2026-11-01T03:00:00+00:00[UTC]");
         assert_eq!(run(&bed), Some(0));
