@@ -198,8 +198,7 @@ impl<'a> Upload<'a> {
         if has > 0 && matches!(transfer, Err(Refusal::Refused(_))) {
             transfer = session.open(Ask::Append(&path)).await;
         }
-        if has > 0
-            && matches!(transfer, Err(Refusal::Refused(_)))
+        if matches!(transfer, Err(Refusal::Refused(_)))
             && let Some(all) = self.held.since(0)
         {
             // Some servers write no file on that is there, and over none.

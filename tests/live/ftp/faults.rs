@@ -16,6 +16,7 @@ use crate::live::ftp::{
 use crate::support::proxy::Proxy;
 use crate::support::server::Server;
 use crate::support::storage::eventually;
+use crate::support::world::until;
 
 /// A way to a server that can be troubled, with its passive ports.
 fn troubled(server: &Server, number: u16) -> Proxy {
@@ -101,6 +102,21 @@ async fn a_server_that_resumes_nothing_is_sent_all_again_while_it_is_held() {
     let bytes = noise(6 << 20);
     proxy.cut_after(3_000_000);
     storage.put(&key("x"), body(&bytes)).await.unwrap();
+    holds(&*storage, "x", &bytes).await;
+    storage.delete(&key("x")).await.unwrap();
+    // A file that nothing has come into yet is in the way all the same.
+    let bytes = noise(1000);
+    let (stream, go) = slow(&bytes);
+    let put = tokio::spawn({
+        let storage = Arc::clone(&storage);
+        async move { storage.put(&key("x"), stream).await }
+    });
+    let folder = proftpd().path("home/no-resume");
+    until("a file of no bytes", || std::fs::read_dir(&folder).is_ok_and(|all| all.count() == 1));
+    proxy.cut_all();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    go.send(()).unwrap();
+    put.await.unwrap().unwrap();
     holds(&*storage, "x", &bytes).await;
     storage.delete(&key("x")).await.unwrap();
     let bytes = noise(40 << 20);
@@ -242,12 +258,12 @@ async fn a_refused_connection_names_the_server() {
 async fn a_stall_ends_with_the_timeout_and_the_next_put_works() {
     let proxy = troubled(vsftpd(), 1);
     let inner = connect(&through(&proxy, "stall"));
-    let storage = Timeout::new(inner, "offsite", Duration::from_secs(1));
+    let storage = Timeout::new(inner, "offsite", Duration::from_secs(4));
     let bytes = noise(8 << 20);
     storage.put(&key("before"), body(&bytes)).await.unwrap();
     proxy.stall_after(2_000_000);
     let error = storage.put(&key("x"), body(&bytes)).await.unwrap_err();
-    says(&error, Kind::Unavailable, &["no answer for 1 s"]);
+    says(&error, Kind::Unavailable, &["no answer for 4 s"]);
     proxy.heal();
     proxy.cut_all();
     storage.put(&key("x"), body(&bytes)).await.unwrap();
