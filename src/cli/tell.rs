@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-use crate::base::chain;
+use crate::base::{Cancel, chain};
 use crate::cli::failure::Failure;
 use crate::cli::log::LogGuard;
 use crate::cli::setup;
@@ -65,9 +65,10 @@ fn of_failure(server: &str, state_dir: &std::path::Path, channels: &[Channel], f
         ..Report::default()
     };
     let told = Told::new(report, Log::default(), None, &now);
-    let desk = Desk { server, state_dir, now };
+    let stop = Cancel::default();
+    let desk = Desk { server, state_dir, now, stop: Some(stop.clone()) };
     let work = post::tell(channels, &told, &desk);
-    match setup::block_on(&crate::base::Cancel::default(), work) {
+    match setup::block_on(&stop, work) {
         Ok(posted) => failures(&posted).for_each(|why| Failure::new(0, why).tell()),
         Err(failure) => failure.tell(),
     }
@@ -76,7 +77,8 @@ fn of_failure(server: &str, state_dir: &std::path::Path, channels: &[Channel], f
 /// Where messages of a run are made.
 pub(crate) fn desk<'a>(main: &'a Main, env: &Env) -> Desk<'a> {
     let now = env.clock.now();
-    Desk { server: &main.server_name, state_dir: &main.state_dir, now }
+    let stop = (!env.cancel.is_cancelled()).then(|| env.cancel.clone());
+    Desk { server: &main.server_name, state_dir: &main.state_dir, now, stop }
 }
 
 /// Says who was not told, and why.

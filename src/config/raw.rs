@@ -156,7 +156,7 @@ pub struct Notify {
     pub with_log: Option<bool>,
     /// How long one try may take; by default 10 s.
     pub timeout: Option<Span>,
-    /// How often a try that was not taken is made again; by default 2.
+    /// How often a try that was not taken is made again; by default 2, at most 10.
     pub retries: Option<u32>,
 }
 

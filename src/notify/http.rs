@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Client, Method, Proxy, StatusCode, Url};
 
-use crate::base::{PENDING, Secret, Wrong, chain};
+use crate::base::{KIB, PENDING, Secret, Wrong, chain};
+use crate::notify::echo::Echo;
 use crate::notify::{Error, Kind, Result};
 
 /// How a service is reached.
@@ -25,13 +26,16 @@ pub(super) struct Call {
     /// Values may be secret.
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: String,
+    /// What is secret in the body.
+    pub(super) secrets: Vec<Secret>,
 }
 
 impl Call {
     /// A POST of JSON.
     pub(super) fn json(url: impl Into<String>, body: &serde_json::Value) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { method: Method::POST, url: url.into(), headers, body: body.to_string() }
+        let (method, secrets) = (Method::POST, Vec::new());
+        Self { method, url: url.into(), headers, body: body.to_string(), secrets }
     }
 }
 
@@ -40,7 +44,7 @@ impl Call {
 /// Errors: in words that hold neither the address nor a header.
 pub(super) async fn send(way: &Way, call: Call) -> Result<()> {
     let client = client(way)?;
-    let secret = call.url.clone();
+    let echo = Echo::of(&call);
     let mut request = client.request(call.method, call.url).body(call.body);
     for (name, value) in call.headers {
         request = request.header(name, value);
@@ -56,7 +60,7 @@ pub(super) async fn send(way: &Way, call: Call) -> Result<()> {
     if status.is_success() {
         return Ok(());
     }
-    let said = excerpt(response).await.replace(secret.as_str(), "***");
+    let said = excerpt(response, &echo).await;
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let hint = if status.is_redirection() { " (it wants another URL)" } else { "" };
     Err(Error::new(kind_of(status), format!("it answered {status}{hint}{said}")))
@@ -108,19 +112,19 @@ fn kind_of_failure(error: &reqwest::Error) -> Kind {
     }
 }
 
-/// Reads the beginning of an answer's text, on one line.
-async fn excerpt(mut response: reqwest::Response) -> String {
+/// Reads the beginning of an answer's text, on one line; what it repeats of the request is masked
+/// before it is cut, so that no half of a secret is left.
+async fn excerpt(mut response: reqwest::Response, echo: &Echo) -> String {
     let mut text = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
         text.extend_from_slice(&chunk);
-        if text.len() >= EXCERPT {
-            break;
+        if text.len() > READ {
+            return String::new();
         }
     }
-    text.truncate(EXCERPT);
     let text = String::from_utf8_lossy(&text);
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.chars().filter(|ch| !ch.is_control()).collect()
+    echo.mask(&text).chars().filter(|ch| !ch.is_control()).take(EXCERPT).collect()
 }
 
 /// Says what is wrong with the keys that all kinds share: an address, a CA file, a proxy.
@@ -152,3 +156,5 @@ fn is_url(text: &str) -> bool {
 
 const CONNECT: Duration = Duration::from_secs(8);
 const EXCERPT: usize = 300;
+/// An answer that is longer says nothing that fits into a line.
+const READ: usize = 256 * KIB;

@@ -7,6 +7,7 @@
 mod channel;
 /// A message of Discord.
 pub mod discord;
+mod echo;
 mod http;
 mod log;
 /// Mail to one address, by SMTP or `sendmail`.

@@ -71,6 +71,7 @@ impl Notifier for Ntfy {
             "tags": [tag],
         });
         let mut call = Call::json(url.as_ref().map_or(SERVER, |url| url.reveal()), &body);
+        call.secrets.push(topic.clone());
         if let Some(token) = token {
             call.headers.push(("authorization".into(), format!("Bearer {}", token.reveal())));
         }

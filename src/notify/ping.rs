@@ -87,7 +87,8 @@ impl Notifier for Ping {
         let headers = vec![("content-type".to_owned(), "text/plain; charset=utf-8".to_owned())];
         let Config { ca_file, proxy, .. } = &self.0;
         let way = Way { ca_file: ca_file.clone(), proxy: proxy.clone() };
-        http::send(&way, Call { method: Method::POST, url, headers, body }).await
+        let (method, secrets) = (Method::POST, Vec::new());
+        http::send(&way, Call { method, url, headers, body, secrets }).await
     }
 
     fn is_pulse(&self) -> bool {

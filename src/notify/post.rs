@@ -13,6 +13,7 @@ use jiff::{Zoned, civil};
 use serde::Serialize;
 use tracing::{debug, info, warn};
 
+use crate::base::Cancel;
 use crate::notify::outbox::{self, Outbox, Seen};
 use crate::notify::{
     Channel, Error, Kind, Late, News, Notifier, Occasion, Result, Rule, Severity, Told, When,
@@ -28,6 +29,9 @@ pub struct Desk<'a> {
     pub state_dir: &'a Path,
     /// The present moment.
     pub now: Zoned,
+    /// A wish to stop, heard while messages are sent. `None` where it was heard before: what is
+    /// to be told of a run that was stopped is tried once.
+    pub stop: Option<Cancel>,
 }
 
 /// What became of the news for one channel.
@@ -74,7 +78,7 @@ pub async fn begin(channels: &[Channel], desk: &Desk<'_>) {
         let news = &news;
         async move {
             // A start is over at once: it is not worth a second try.
-            if let Err(error) = once(channel, &*notifier, news).await {
+            if let Err(error) = once(channel, &*notifier, news, desk).await {
                 warn!("{}: the start could not be told: {error}", channel.name);
             }
         }
@@ -110,7 +114,7 @@ pub async fn test(channels: &[Channel], desk: &Desk<'_>) -> Vec<(String, Result<
         let news = &news;
         async move {
             let sent = match &channel.notifier {
-                Ok(notifier) => once(channel, &**notifier, news).await,
+                Ok(notifier) => once(channel, &**notifier, news, desk).await,
                 Err(why) => Err(Error::new(Kind::Refused, why.clone())),
             };
             (channel.name.clone(), sent)
@@ -149,6 +153,13 @@ impl Desk<'_> {
         let (server, now) = (self.server.to_owned(), self.now.clone());
         News { server, occasion, now, told, with_log, silent_since: None }
     }
+
+    async fn stopped(&self) {
+        match &self.stop {
+            Some(stop) => stop.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Channel {
@@ -168,7 +179,7 @@ fn pulse(channel: &Channel) -> Option<Arc<dyn Notifier>> {
 
 async fn beat(channel: &Channel, notifier: &dyn Notifier, told: &Told, desk: &Desk<'_>) -> Outcome {
     let news = desk.news(Occasion::Run, vec![told.clone()], true);
-    match with_retries(channel, notifier, &news).await {
+    match with_retries(channel, notifier, &news, desk).await {
         Ok(()) => Outcome::Sent(1),
         Err(error) => Outcome::Lost(format!("the sign of life could not be given: {error}")),
     }
@@ -231,7 +242,7 @@ async fn tell_of_silence(channel: &Channel, since: jiff::Timestamp, desk: &Desk<
     let news = desk.news(Occasion::Digest, Vec::new(), false);
     let news = News { silent_since: Some(since), ..news };
     let sent = match &channel.notifier {
-        Ok(notifier) => with_retries(channel, &**notifier, &news).await,
+        Ok(notifier) => with_retries(channel, &**notifier, &news, desk).await,
         Err(why) => Err(Error::new(Kind::Refused, why.clone())),
     };
     match sent {
@@ -254,7 +265,7 @@ async fn give(
     let news = desk.news(occasion, told.to_vec(), channel.rule.with_log);
     outbox.trying(told);
     let sent = match &channel.notifier {
-        Ok(notifier) => with_retries(channel, &**notifier, &news).await,
+        Ok(notifier) => with_retries(channel, &**notifier, &news, desk).await,
         Err(why) => Err(Error::new(Kind::Refused, why.clone())),
     };
     let noted = match &sent {
@@ -317,31 +328,49 @@ fn last_hour(at: civil::Time, now: &Zoned) -> jiff::Timestamp {
     }
 }
 
-async fn with_retries(channel: &Channel, notifier: &dyn Notifier, news: &News) -> Result<()> {
+async fn with_retries(
+    channel: &Channel,
+    notifier: &dyn Notifier,
+    news: &News,
+    desk: &Desk<'_>,
+) -> Result<()> {
+    let retries = if desk.stop.is_some() { channel.retries } else { 0 };
     let mut pause = FIRST_PAUSE;
-    for _ in 0..channel.retries {
-        match once(channel, notifier, news).await {
+    for _ in 0..retries {
+        match once(channel, notifier, news, desk).await {
             Err(error) if error.kind == Kind::Unavailable => {
                 info!("{}: {error}; trying again in {} s", channel.name, pause.as_secs());
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = desk.stopped() => return Err(error),
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
             done => return done,
         }
     }
-    once(channel, notifier, news).await
+    once(channel, notifier, news, desk).await
 }
 
-async fn once(channel: &Channel, notifier: &dyn Notifier, news: &News) -> Result<()> {
-    let sent = tokio::time::timeout(channel.timeout, notifier.send(news)).await;
-    sent.unwrap_or_else(|_| {
-        let why = format!("no answer within {} s", channel.timeout.as_secs_f64());
-        Err(Error::new(Kind::Unknown, why))
-    })
+async fn once(
+    channel: &Channel,
+    notifier: &dyn Notifier,
+    news: &News,
+    desk: &Desk<'_>,
+) -> Result<()> {
+    let late = |why: String| Err(Error::new(Kind::Unknown, why));
+    tokio::select! {
+        sent = notifier.send(news) => sent,
+        () = tokio::time::sleep(channel.timeout) => {
+            late(format!("no answer within {} s", channel.timeout.as_secs_f64()))
+        }
+        () = desk.stopped() => late("stopped before there was an answer".to_owned()),
+    }
 }
 
 const A_DAY: i64 = 24 * 3600;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

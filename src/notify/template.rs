@@ -22,12 +22,18 @@ pub(crate) fn fill_html(template: &str, page: &impl serde::Serialize) -> Result<
     engine.render_str(template, Serde(page)).map_err(|error| words(&error))
 }
 
-/// Says what is wrong with a template, as far as a message that has everything shows it.
+/// Says what is wrong with a template, as far as a message that has everything and one of a good
+/// night show it.
 pub(crate) fn problem(template: &str) -> Option<String> {
     if template == PENDING {
         return None;
     }
-    fill(template, &sample()).err()
+    let whole = fill(template, &sample()).err();
+    let quiet = || {
+        let why = fill(template, &quiet()).err()?;
+        Some(format!("{why}, where there are no errors, warnings or jobs"))
+    };
+    whole.or_else(quiet)
 }
 
 fn engine() -> Environment<'static> {
@@ -92,6 +98,19 @@ fn sample() -> View {
     }
 }
 
+/// A view in which everything is empty that can be.
+fn quiet() -> View {
+    View {
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        jobs: Vec::new(),
+        removed: Vec::new(),
+        notes: Vec::new(),
+        log: Vec::new(),
+        ..sample()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +126,8 @@ mod tests {
             ("a\nb\n{{ subject", Some("line 3: syntax error")),
             ("{{ subject|shout }}", Some("line 1: unknown filter")),
             ("{% for job in jobs %}\n{{ job.nam }}{% endfor %}", Some("line 2: undefined value")),
+            ("{{ (errors|first).text }}", Some("line 1: undefined value")),
+            ("{% if errors %}{{ errors[0].text }}{% endif %}", None),
         ] {
             let problem = problem(template);
             match said {

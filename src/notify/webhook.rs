@@ -112,7 +112,8 @@ impl Notifier for Webhook {
         };
         let way = Way { ca_file: config.ca_file.clone(), proxy: config.proxy.clone() };
         let url = config.url.reveal().to_owned();
-        http::send(&way, Call { method, url, headers, body }).await
+        let secrets = Vec::new();
+        http::send(&way, Call { method, url, headers, body, secrets }).await
     }
 
     fn is_pulse(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::civil::Time;
 
-use crate::base::PENDING;
+use crate::base::{PENDING, Wrong};
 use crate::config::{self, Config, Fetcher, Node, Notify, Problem, Problems, raw};
 use crate::notify::mail::{self, Article, Server, Tls, address_problem};
 use crate::notify::{Channel, Rule, Setting, Severity, When};
@@ -148,16 +148,28 @@ fn entry_channels(
     }
     let name = common.name.clone().unwrap_or_else(|| kind.name.to_owned());
     let retries = common.retries.unwrap_or(RETRIES);
+    if retries > MOST_RETRIES {
+        let message = format!(
+            "`retries` may be {MOST_RETRIES} at most: what is not taken is kept for the next run"
+        );
+        problems.push(Problem::error(node.mark_of("retries"), path, message));
+    }
     let base =
         Channel { name, kind: kind.name, rule, timeout, retries, notifier: Err(String::new()) };
     let config = match config {
         Ok(config) => config,
         Err(why) => return vec![Channel { notifier: Err(why.clone()), ..base }],
     };
+    let is_fetched = |wrong: &&Wrong| node.at(&wrong.key).1.is_some_and(|value| value.secret);
     let wrong = config.section().problems();
-    problems.extend(wrong.iter().filter_map(|wrong| config::blame(node, path, wrong)));
-    if !wrong.is_empty() {
+    let (fetched, written): (Vec<_>, Vec<_>) = wrong.iter().partition(is_fetched);
+    problems.extend(written.iter().filter_map(|wrong| config::blame(node, path, wrong)));
+    if !written.is_empty() {
         return Vec::new();
+    }
+    // As a value that could not be fetched: it stops this entry, and no backup.
+    if let Some(problem) = fetched.iter().find_map(|wrong| config::blame(node, path, wrong)) {
+        return vec![Channel { notifier: Err(problem.brief()), ..base }];
     }
     let named = |part: &str| match part {
         "" => base.name.clone(),
@@ -204,3 +216,5 @@ fn rule(entry: &Notify, problems: &mut Problems) -> Option<Rule> {
 const MORNING: Time = Time::constant(7, 0, 0, 0);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const RETRIES: u32 = 2;
+/// With these a run waits about three minutes for somebody who takes nothing.
+const MOST_RETRIES: u32 = 10;

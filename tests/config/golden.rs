@@ -212,6 +212,10 @@ fn notify_section() -> Vec<(&'static str, Bed)> {
             "two of one name",
             notify("  - {kind: mail, name: x, to: a}\n  - {kind: mail, name: x, to: a}\n"),
         ),
+        (
+            "a notifier that is tried for an hour",
+            notify("  - {kind: mail, to: a, retries: 12, timeout: 0s}\n"),
+        ),
         ("a textfile that nobody reads", main("  metrics: {textfile: /var/nxs.txt}\n")),
     ]
 }

@@ -17,6 +17,8 @@ struct State {
     answers: Vec<(String, u16)>,
     /// Requests whose path begins so get no answer.
     silent: Option<String>,
+    /// Every request is refused, and quoted in the answer.
+    echoes: bool,
 }
 
 /// One request.
@@ -73,6 +75,11 @@ impl Hook {
         self.state.lock().unwrap().silent = Some(path.to_owned());
     }
 
+    /// Refuses every request, and quotes it in the answer as some services do.
+    pub(crate) fn echo(&self) {
+        self.state.lock().unwrap().echoes = true;
+    }
+
     /// Takes what was asked so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
@@ -82,20 +89,25 @@ impl Hook {
 fn serve(stream: TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(asked) = read(&mut reader) {
-        let (status, silent) = {
+        let echo = format!("{} {:?} {}", asked.path, asked.headers, asked.body);
+        let (status, silent, text) = {
             let mut state = state.lock().unwrap();
             let at =
                 state.answers.iter().position(|(path, _)| asked.path.starts_with(path.as_str()));
-            let status = at.map_or(200, |at| state.answers.remove(at).1);
+            let (status, text) = match state.echoes {
+                true => (403, echo),
+                false => (at.map_or(200, |at| state.answers.remove(at).1), "hello".to_owned()),
+            };
             let silent = state.silent.as_ref().is_some_and(|path| asked.path.starts_with(path));
             state.asked.push(asked);
-            (status, silent)
+            (status, silent, text)
         };
         if silent {
             std::thread::sleep(std::time::Duration::from_secs(600));
             return;
         }
-        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 5\r\n\r\nhello");
+        let length = text.len();
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{text}");
         if (&stream).write_all(answer.as_bytes()).is_err() {
             return;
         }

@@ -63,7 +63,7 @@ impl Office {
 
     fn desk(&self, now: &str) -> Desk<'_> {
         let now = format!("2026-11-{now}:00+00:00[UTC]").parse().unwrap();
-        Desk { server: "web1", state_dir: self.state.path(), now }
+        Desk { server: "web1", state_dir: self.state.path(), now, stop: Some(Cancel::default()) }
     }
 
     /// Tells of a run of `jobs` jobs (3 of them are a failure) and returns what is heard then.
@@ -154,13 +154,56 @@ async fn one_that_hangs_holds_up_neither_the_others_nor_the_end() {
     let mut channels = vec![channel(&stuck, When::PerRun, Severity::Info)];
     channels.push(Channel { name: "good".into(), ..channel(&good, When::PerRun, Severity::Info) });
     let now: Zoned = "2026-11-21T03:00:00+00:00[UTC]".parse().unwrap();
-    let desk = Desk { server: "web1", state_dir: state.path(), now };
+    let desk = Desk { server: "web1", state_dir: state.path(), now, stop: None };
     let begun = tokio::time::Instant::now();
     let posted = tell(&channels, &run_of(1), &desk).await;
     assert_eq!(begun.elapsed().as_secs(), 5, "its own limit, and no more");
     assert_eq!(posted[1].outcome, Outcome::Sent(1));
     let why = "could not be sent and is kept for the next run: no answer within 5 s";
     assert_eq!(posted[0].outcome, Outcome::Kept(why.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_heard_while_it_is_sent_and_the_report_is_kept() {
+    let stuck = Arc::new(Ear { hangs: true, ..Ear::default() });
+    let stuck = Channel {
+        timeout: Duration::from_secs(3600),
+        ..channel(&stuck, When::PerRun, Severity::Info)
+    };
+    let mut busy = Office::new(When::PerRun, Severity::Info);
+    busy.channel.retries = 10;
+    busy.fails_with(&[Kind::Unavailable; 11]);
+    for (channel, seconds, why) in [
+        (&stuck, 7, "stopped before there was an answer"),
+        // After one, three and seven seconds it was tried again.
+        (&busy.channel, 9, "not now"),
+    ] {
+        let state = tempfile::tempdir().unwrap();
+        let desk = Desk { state_dir: state.path(), ..busy.desk("21T03:00") };
+        let stop = desk.stop.clone().unwrap();
+        let begun = tokio::time::Instant::now();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            stop.cancel();
+        });
+        let posted = tell(std::slice::from_ref(channel), &run_of(1), &desk).await;
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+        let kept = format!("could not be sent and is kept for the next run: {why}");
+        assert_eq!(posted[0].outcome, Outcome::Kept(kept));
+        assert_eq!(waiting(std::slice::from_ref(channel), &desk)[0].reports, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_stopped_is_told_of_once() {
+    let mut office = Office::new(When::PerRun, Severity::Info);
+    office.channel.retries = 10;
+    office.fails_with(&[Kind::Unavailable]);
+    let desk = Desk { stop: None, ..office.desk("21T03:00") };
+    let channels = std::slice::from_ref(&office.channel);
+    let posted = tell(channels, &run_of(1), &desk).await;
+    assert!(matches!(posted[0].outcome, Outcome::Kept(_)), "{posted:?}");
+    assert_eq!(tell(channels, &run_of(1), &desk).await[0].outcome, Outcome::Sent(2));
 }
 
 #[tokio::test]

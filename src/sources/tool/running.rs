@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, Span};
 
 /// A child process with all that it starts.
 pub(super) struct Running {
@@ -28,7 +29,9 @@ impl Running {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         groups().extend(group.map(Pid::as_raw_nonzero));
         let stderr = child.stderr.take();
-        let stderr = stderr.map(|pipe| tokio::spawn(listen(pipe, name.to_owned())));
+        // The log tells whose lines these are: they belong to the job that calls.
+        let stderr = stderr
+            .map(|pipe| tokio::spawn(listen(pipe, name.to_owned()).instrument(Span::current())));
         Self { child, group, stderr, ended: None }
     }
 

@@ -80,7 +80,9 @@ fn the_file_of_a_script_is_stored_under_the_name_that_it_gives_and_then_removed(
     let id = env.lines().find_map(|line| line.strip_prefix("BACKUP_ID=")).unwrap();
     let manifest = sh(&bed, "cat store/daily/*.manifest.json");
     assert!(manifest.contains(&format!("\"run\": \"{id}\"")), "{id}\n{manifest}");
-    assert!(fs::read_to_string(bed.path("log/nxs.log")).unwrap().contains("dump_cmd: begins"));
+    let log = fs::read_to_string(bed.path("log/nxs.log")).unwrap();
+    let said = log.lines().find(|line| line.ends_with("dump_cmd: begins"));
+    assert!(said.is_some_and(|line| line.starts_with("INFO [snap] [")), "{log}");
 }
 
 #[test]

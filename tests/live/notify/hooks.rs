@@ -119,6 +119,21 @@ fn every_service_is_asked_as_it_wants_it_and_no_secret_is_written_anywhere() {
 }
 
 #[test]
+fn an_answer_that_quotes_the_request_brings_no_secret_back() {
+    let hook = Hook::new();
+    hook.echo();
+    let bed = with_secrets(bed(&everybody(&hook)), &hook);
+    let ran = bed.run(["start", "-vv"]).exit(3).noisy();
+    let said = format!("{}{}", ran.out(), ran.err());
+    drop(ran);
+    assert!(said.contains("it answered 403 Forbidden: ***"), "{said}");
+    let secrets = ["hunter", "services/T0"];
+    assert!(secrets.iter().all(|secret| !said.contains(secret)), "{said}");
+    nowhere(&bed, "state", &secrets);
+    nowhere(&bed, "log", &secrets);
+}
+
+#[test]
 fn a_server_error_is_tried_again_and_then_kept_for_the_next_run() {
     let hook = Hook::new();
     let main = |retries: u32| {
@@ -199,6 +214,25 @@ fn a_secret_that_is_missing_stops_its_notifier_and_no_backup() {
     assert!(ran.out().contains("the environment variable NOBODY_SETS_THIS is not set"));
     assert!(ran.out().contains("3 copies stored"), "{}", ran.out());
     assert_eq!(hook.asked().len(), 1);
+}
+
+#[test]
+fn a_secret_that_is_none_stops_its_notifier_and_no_backup() {
+    let hook = Hook::new();
+    let main = format!(
+        "  notify:\n  - {{kind: slack, url: !env NO_URL, level: info}}\n  - {{kind: webhook, level: info, url: '{}'}}\n",
+        hook.url("/good")
+    );
+    let bed = bed(&main).env("NO_URL", "hunter2");
+    mend(&bed);
+    let ran = bed.run(["start"]).exit(3).noisy();
+    let kept = "the report for 'slack' could not be sent and is kept for the next run: ";
+    let why = "`url` must be a URL that begins with https:// or http://";
+    assert!(ran.out().contains(kept) && ran.out().contains(why), "{}", ran.out());
+    assert!(ran.out().contains("3 copies stored") && !ran.out().contains("hunter2"));
+    drop(ran);
+    assert_eq!(hook.asked().len(), 1);
+    bed.run(["check", "--notify"]).exit(3).noisy();
 }
 
 #[test]
