@@ -25,6 +25,7 @@ needs=(
     mmdebstrap:mmdebstrap
     buildah:buildah
     systemd-analyze:systemd
+    logrotate:logrotate
     setpriv:util-linux
     mount:mount
     unshare:util-linux

@@ -63,7 +63,9 @@ impl Outbox {
         let mut names = self.names();
         names.sort();
         for old in names.iter().take(names.len().saturating_sub(MOST)) {
-            fs::remove_file(self.folder.join(old))?;
+            let old = self.folder.join(old);
+            fs::remove_file(&old)?;
+            tracing::warn!("more than {MOST} reports wait: {} is thrown away", old.display());
         }
         Ok(())
     }

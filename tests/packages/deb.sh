@@ -18,8 +18,18 @@ for file in /lib/systemd/system/nxs-backup.timer /usr/share/man/man1/nxs-backup-
     /usr/share/bash-completion/completions/nxs-backup /etc/logrotate.d/nxs-backup; do
     [ -e "$root$file" ] || [ -e "$root/usr$file" ] || fail "$file is missing"
 done
-# The program needs nothing but what the package names.
+# The program needs nothing but what the package names, and few libraries.
 in_root ldd /usr/bin/nxs-backup | has 'not found' && fail "a library is missing"
+libraries=$(in_root ldd /usr/bin/nxs-backup | sed 's/^[[:space:]]*//; s/[ .].*//; s|.*/||' | sort | tr '\n' ' ')
+[ "$libraries" = "ld-linux-x86-64 libc libgcc_s libm libz linux-vdso " ] || fail "it needs other libraries: $libraries"
+# systemd, cron and logrotate understand what they are given.
+units=$(mktemp -d "$root/tmp/units-XXXXXX")
+find "$root/lib/systemd/system/" "$root/usr/lib/systemd/system/" -name 'nxs-backup.*' -exec cp {} "$units" \;
+sed -i "s|/usr/bin/nxs-backup|$root/usr/bin/nxs-backup|" "$units/nxs-backup.service"
+systemd-analyze verify --man=no --recursive-errors=no "$units"/nxs-backup.{service,timer} 2>&1 | has . && fail "systemd does not like the units"
+logrotate --debug "$root/etc/logrotate.d/nxs-backup" 2>&1 | has '^error' && fail "logrotate does not like its file"
+schedule='^[0-9*]+ [0-9*]+ \* \* \* root /usr/bin/nxs-backup start all$'
+has -E "$schedule" "$root/usr/share/doc/nxs-backup/examples/cron" || fail "the example for cron has no line for it"
 # As it comes it backs up nothing, and says so.
 in_root nxs-backup check >/dev/null && fail "an empty config passes"
 first_backup
