@@ -2,6 +2,7 @@
 
 use super::{bed, mend, nowhere};
 use crate::support::hook::Hook;
+use crate::support::server::Server;
 
 /// One of each kind; all secrets are in the environment.
 fn everybody(hook: &Hook) -> String {
@@ -233,6 +234,36 @@ fn a_secret_that_is_none_stops_its_notifier_and_no_backup() {
     drop(ran);
     assert_eq!(hook.asked().len(), 1);
     bed.run(["check", "--notify"]).exit(3).noisy();
+}
+
+#[test]
+fn a_webhook_over_tls_trusts_whom_ca_file_names_and_a_proxy_is_asked() {
+    let (server, proxy) = (Server::shared("apache"), Hook::new());
+    let url = format!("https://localhost:{}/open/told-{}", server.port(1), std::process::id());
+    let main = format!(
+        "  notify:\n  - {{kind: webhook, name: good, method: PUT, level: info, url: !file url, ca_file: '{}'}}\n  \
+         - {{kind: webhook, name: stranger, method: PUT, level: info, url: '{url}'}}\n  \
+         - {{kind: webhook, name: far, level: info, url: 'http://far.invalid/x', proxy: '{}'}}\n",
+        server.path("tls/ca.crt").display(),
+        proxy.url("")
+    );
+    let bed = bed(&main).file("url", &format!("{url}\n"));
+    mend(&bed);
+    let ran = bed.run(["start"]).exit(3).noisy();
+    let said = ran.out().to_owned();
+    drop(ran);
+    let refused = "the report for 'stranger' could not be sent and is kept for the next run: ";
+    assert!(said.contains(refused) && said.contains("invalid peer certificate"), "{said}");
+    assert!(!said.contains("'good'") && !said.contains("'far'"), "{said}");
+    assert_eq!(proxy.asked()[0].path, "http://far.invalid/x");
+    let told = std::process::Command::new("curl")
+        .args(["--silent", "--fail", "--cacert"])
+        .arg(server.path("tls/ca.crt"))
+        .arg(&url)
+        .output()
+        .unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told["report"]["severity"], "info");
 }
 
 #[test]

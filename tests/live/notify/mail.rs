@@ -226,6 +226,21 @@ fn a_server_that_is_not_what_it_should_be_gets_no_mail_and_the_run_says_why() {
 }
 
 #[test]
+fn a_mail_server_that_says_nothing_is_waited_for_as_long_as_smtp_timeout_says() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let bed = bed(&format!(
+        "  smtp_server: 127.0.0.1\n  smtp_port: {port}\n  smtp_timeout: 1s\n  admin_mail: a@svc.test\n"
+    ));
+    let begun = std::time::Instant::now();
+    let ran = bed.run(["start"]).exit(3).noisy();
+    assert!(ran.out().contains("no answer within 1 s"), "{}", ran.out());
+    drop(ran);
+    assert!(begun.elapsed().as_secs() < 60);
+    bed.run(["report", "--json"]).stdout_has("\"reports\": 1");
+}
+
+#[test]
 fn check_notify_sends_a_test_to_everybody_and_says_who_cannot_be_reached() {
     let server = Server::shared("exim");
     let keys = format!(
