@@ -68,6 +68,41 @@ fn a_limited_run_keeps_its_rate_within_a_tenth_over_20_s() {
 }
 
 #[test]
+fn no_rate_is_exceeded_by_our_own_means() {
+    let edited = |from: &str, to: &str| {
+        let bed = limited(4, "{}");
+        let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
+        bed.config(&text.replace(from, to))
+    };
+    let of_storage = edited("store: {", "limits: {net: 2MiB}, store: {");
+    let of_main = edited("main: {", "main: {block_io_read: 2, ");
+    for (what, bed) in [
+        ("`disk` of a job", limited(4, "{disk: 2MiB}")),
+        ("`net` of a job", limited(4, "{net: 2MiB}")),
+        ("`net` of a storage", of_storage),
+        ("`block_io_read`", of_main),
+    ] {
+        let begun = Instant::now();
+        bed.run(["start", "site"]);
+        let (took, log) = (begun.elapsed(), fs::read_to_string(bed.path("log/nxs.log")).unwrap());
+        // What a group of the kernel limits is the disk alone: what lies in memory is free.
+        let is_ours = !log.contains("the control group");
+        assert!(took > Duration::from_millis(1500) || !is_ours, "{what}: {took:?}\n{log}");
+    }
+}
+
+#[test]
+fn a_tool_is_as_nice_as_its_job() {
+    let storages = local("store", "days: 3");
+    let jobs = [format!(
+        "- {{job: nice, type: command, command: nice, limits: {{nice: 7}}, storages: [{storages}]}}\n"
+    )];
+    let bed = Bed::new().config(&config(&jobs));
+    bed.run(["start"]);
+    bed.run(["restore", "nice", "--to", "-"]).stdout("7\n").noisy();
+}
+
+#[test]
 fn limits_that_belong_to_the_job_are_errors_on_a_storage() {
     let storage =
         local("store", "days: 3").replace("storage: local", "storage: local, limits: {nice: 5}");
