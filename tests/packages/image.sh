@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # The container images: built by buildah on a bare Debian, since no registry can be assumed, around
-# the program that is given; run as root and as any user. Argument: the program. FULL=1 builds the
-# large one too.
+# the program that is given, small and full; run as root and as any user. Argument: the program.
 set -euo pipefail
 program=$(realpath "$1")
 cd "$(dirname "$0")"
@@ -83,8 +82,6 @@ find "$work/state/store" -name '*.manifest.json' | has . || fail "the example fo
 buildah rm "$pod" >/dev/null
 sed -i 's|backup_dir: /var/lib/nxs-backup/store|backup_dir: /store|' "$work/config/conf.d/data.conf"
 
-if [ "${FULL:-}" = 1 ]; then
-    build full
-    try full 4711
-fi
+build full
+try full 4711
 echo "image: built and run as root, as user 4711 and as in the example for Kubernetes"

@@ -9,7 +9,7 @@ kinds=("$@")
 tests/setup.sh
 PROFILE=dev packaging/build.sh deb rpm
 as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo -n --preserve-env=HOME,XDG_CACHE_HOME,FULL)
+[ "$(id -u)" -eq 0 ] || as_root=(sudo -n --preserve-env=HOME,XDG_CACHE_HOME)
 for kind in "${kinds[@]}"; do
     case $kind in
     deb) "${as_root[@]}" tests/packages/deb.sh "$(ls -t target/packages/*.deb | head -1)" ;;
