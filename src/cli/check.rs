@@ -23,7 +23,7 @@ pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
 
 fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
-    let found = plan::problems(&config);
+    let (found, jobs) = plan::survey(&config);
     let errors = found.errors().count();
     if !globals.json {
         tell(globals, &found);
@@ -34,7 +34,7 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     // What `start` refuses is no good config.
     let plan = (errors == 0).then(|| plan::resolve(&config, Fetch::Never)).transpose()?;
     plan.iter().try_for_each(|plan| setup::refuse_nothing(plan, &Selection::All))?;
-    let tools = plan.as_ref().map(Tools::of).transpose()?.unwrap_or_default();
+    let tools = Tools::of(&jobs)?;
     let is_good = errors == 0 && tools.missing.is_empty();
     match globals.json {
         // A test message tells more.
@@ -67,7 +67,7 @@ fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Fai
     let reached = connect::all(&plan)?;
     let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
     let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
-    let tools = Tools::of(&plan)?;
+    let tools = Tools::of(&plan.jobs)?;
     if globals.json {
         output::json(&serde_json::json!({
             "problems": found, "tools": tools.found, "missing": tools.missing,
