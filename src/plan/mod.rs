@@ -26,7 +26,7 @@ pub use crate::base::Group;
 pub use crate::config::raw::LogRotation;
 pub use hooks::{Hook, HookSet, Hooks};
 pub use notices::{Alarm, alarm};
-pub use resolve::{Fetch, group_of, problems, resolve, survey};
+pub use resolve::{Fetch, Survey, group_of, problems, resolve, survey};
 
 /// Everything that a config asks for.
 pub struct Plan {

@@ -26,7 +26,7 @@ pub enum Fetch<'a> {
 ///
 /// Errors: every problem of the whole tree, when one of them stops everything.
 pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
-    let Survey { main, jobs, secret_env, problems, stops } = look(config, fetch);
+    let Survey { main, jobs, problems, secret_env, stops } = look(config, fetch);
     match main {
         Some(main) if !stops => Ok(Plan { main, jobs, secret_env }),
         _ => Err(problems.in_order()),
@@ -37,13 +37,13 @@ pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
 ///
 /// What is not built in this version is said once, with all places where it is used.
 pub fn problems(config: &Config) -> Problems {
-    survey(config).0
+    survey(config).problems
 }
 
-/// Does so and returns the jobs too, as far as they can be read, whatever is wrong elsewhere.
-pub fn survey(config: &Config) -> (Problems, Vec<Entry>) {
-    let Survey { problems, jobs, .. } = look(config, Fetch::Never);
-    (problems.in_order().merged(), jobs)
+/// Does so and returns what can be read, whatever is wrong elsewhere.
+pub fn survey(config: &Config) -> Survey {
+    let survey = look(config, Fetch::Never);
+    Survey { problems: survey.problems.in_order().merged(), ..survey }
 }
 
 /// Returns the group that jobs of a type run in.
@@ -52,11 +52,14 @@ pub fn group_of(kind: &str) -> Option<Group> {
 }
 
 /// All that can be said of a config.
-struct Survey {
-    main: Option<Main>,
-    jobs: Vec<Entry>,
+pub struct Survey {
+    /// Settings of the whole program, where they can be read.
+    pub main: Option<Main>,
+    /// The jobs, in config order, whole ones and broken ones.
+    pub jobs: Vec<Entry>,
+    /// What is wrong, and what is worth a word.
+    pub problems: Problems,
     secret_env: BTreeSet<String>,
-    problems: Problems,
     /// An error is about the whole.
     stops: bool,
 }
@@ -96,7 +99,7 @@ fn look(config: &Config, fetch: Fetch<'_>) -> Survey {
         jobs.push(entry);
     }
     let main = main.map(|main| Main { notes, notify, ..main });
-    Survey { main, jobs, secret_env, problems, stops }
+    Survey { main, jobs, problems, secret_env, stops }
 }
 
 /// What earlier jobs of the config have taken.
