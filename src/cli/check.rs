@@ -3,7 +3,7 @@
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
 use crate::cli::tools::Tools;
-use crate::cli::{connect, output, setup, tell};
+use crate::cli::{connect, output, paths, setup, tell};
 use crate::config::{self, Config, Problems};
 use crate::notify::post;
 use crate::plan::{self, Fetch, Place, Plan};
@@ -23,19 +23,23 @@ pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
 
 fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
-    let found = plan::problems(&config);
-    let errors = found.errors().count();
+    let survey = plan::survey(&config);
+    let has_errors = survey.problems.has_errors();
+    let paths = paths::problems(&config, &survey, verb.connect);
+    let mut found = survey.problems;
+    found.extend(paths);
+    let found = found.in_order();
     if !globals.json {
         tell(globals, &found);
     }
     if verb.connect {
-        return reach(globals, &config, &found);
+        return reach(globals, &config, &found, has_errors);
     }
     // What `start` refuses is no good config.
-    let plan = (errors == 0).then(|| plan::resolve(&config, Fetch::Never)).transpose()?;
+    let plan = (!has_errors).then(|| plan::resolve(&config, Fetch::Never)).transpose()?;
     plan.iter().try_for_each(|plan| setup::refuse_nothing(plan, &Selection::All))?;
-    let tools = plan.as_ref().map(Tools::of).transpose()?.unwrap_or_default();
-    let is_good = errors == 0 && tools.missing.is_empty();
+    let tools = Tools::of(&survey.jobs)?;
+    let is_good = !found.has_errors() && tools.missing.is_empty();
     match globals.json {
         // A test message tells more.
         true if is_good && verb.notify => {}
@@ -61,13 +65,20 @@ fn tell(globals: &Globals, found: &Problems) {
 }
 
 /// Reaches the sources and storages of the jobs that are good.
-fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Failure> {
+///
+/// `has_errors` tells whether the config itself has any.
+fn reach(
+    globals: &Globals,
+    config: &Config,
+    found: &Problems,
+    has_errors: bool,
+) -> Result<u8, Failure> {
     let plan = plan::resolve(config, Fetch::All)?;
     setup::refuse_nothing(&plan, &Selection::All)?;
     let reached = connect::all(&plan)?;
     let broken = plan.jobs.iter().filter_map(|entry| entry.as_broken()).filter(|job| job.enabled);
     let broken: Vec<&String> = broken.flat_map(|job| &job.problems).collect();
-    let tools = Tools::of(&plan)?;
+    let tools = Tools::of(&plan.jobs)?;
     if globals.json {
         output::json(&serde_json::json!({
             "problems": found, "tools": tools.found, "missing": tools.missing,
@@ -75,13 +86,13 @@ fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Fai
         }));
     } else {
         tools.tell();
-        if found.errors().count() == 0 {
+        if !has_errors {
             // What was found only when values were fetched from elsewhere.
             broken.iter().for_each(|problem| output::line(problem.trim_end()));
         }
         connect::tell(&reached);
     }
-    let is_good = broken.is_empty() && tools.missing.is_empty();
+    let is_good = broken.is_empty() && !found.has_errors() && tools.missing.is_empty();
     Ok(if is_good { connect::exit(&reached) } else { USAGE })
 }
 

@@ -1,8 +1,9 @@
 //! `generate`: a job to fill in, from the pieces that sources and storages bring, or a main config.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::base::{Group, Plugin};
@@ -28,11 +29,30 @@ fn job(verb: &Generate) -> Result<String, Failure> {
     let kind = find("type", word, &config::types())?;
     let words =
         if verb.storages.is_empty() { vec!["local".to_owned()] } else { verb.storages.clone() };
-    let words: Vec<&str> = words.iter().flat_map(|word| word.split([',', ' '])).collect();
-    let words = words.into_iter().filter(|word| !word.is_empty());
-    let storages: Result<Vec<_>, _> =
-        words.map(|word| find("storage", word, &config::storages())).collect();
-    Ok(spelled(kind, &storages?))
+    Ok(spelled(kind, &storages(&words)?))
+}
+
+/// Finds the storages, each of which is named once.
+fn storages(words: &[String]) -> Result<Vec<&'static Plugin>, Failure> {
+    let known = config::storages();
+    let mut found: Vec<&'static Plugin> = Vec::new();
+    for word in words {
+        let names = word.split([',', ' ']).filter(|name| !name.is_empty());
+        if names.clone().next().is_none() {
+            let error = Failure::usage(format!("--storage {word:?} names no storage"));
+            return Err(error.hint(format!("There are: {}.", self::names(&known))));
+        }
+        for name in names {
+            let storage = find("storage", name, &known)?;
+            if found.iter().any(|other| other.name == storage.name) {
+                let error = Failure::usage(format!("storage `{}` is named twice", storage.name));
+                let hint = "Name it once; a second one is a copy of its entry with another folder.";
+                return Err(error.hint(hint));
+            }
+            found.push(storage);
+        }
+    }
+    Ok(found)
 }
 
 /// Finds a kind by any of its names.
@@ -104,6 +124,11 @@ fn put(text: &str, goal: &GenerateGoal) -> Result<u8, Failure> {
         output::line(text.trim_end());
         return Ok(0);
     };
+    if path.is_dir() || path.as_os_str().as_bytes().ends_with(b"/") {
+        let error = Failure::usage(format!("{} is a folder", path.display()));
+        let file = path.join("site.conf");
+        return Err(error.hint(format!("Name the new file, such as {}.", file.display())));
+    }
     let wrong = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
             let error = Failure::usage(format!("{} exists", path.display()));
@@ -116,11 +141,11 @@ fn put(text: &str, goal: &GenerateGoal) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// A file that is replaced keeps its old content until the new one is whole.
+/// Folders that are missing are closed to others, as the packages make them. A file that is replaced keeps its old content until the new one is whole.
 fn write(path: &Path, text: &str, replace: bool) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        fs::create_dir_all(folder)?;
+        DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
     }
     if !replace {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;

@@ -14,6 +14,7 @@ mod load;
 mod log;
 mod manual;
 mod output;
+mod paths;
 mod pin;
 mod plan;
 mod progress;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::base::Cancel;
 use crate::cli::failure::Failure;
 use crate::cli::{output, setup};
-use crate::plan::Plan;
+use crate::plan::Entry;
 use crate::sources::tool::{Tool, version_of};
 
 /// The programs of all jobs that are on, each once.
@@ -31,13 +31,12 @@ pub(crate) struct Found {
 }
 
 impl Tools {
-    /// Looks for what the jobs of `plan` need, and asks each program for its version.
-    pub(crate) fn of(plan: &Plan) -> Result<Self, Failure> {
+    /// Looks for what `jobs` need, as far as they can be read, and asks each program for its
+    /// version.
+    pub(crate) fn of(jobs: &[Entry]) -> Result<Self, Failure> {
         let mut tools = Self::default();
-        for job in plan.jobs.iter().filter_map(|entry| entry.as_job()).filter(|job| job.enabled) {
-            for tool in job.sources.iter().flat_map(|source| &source.tools) {
-                tools.add(&job.name, tool);
-            }
+        for job in jobs.iter().filter(|job| job.is_enabled()) {
+            job.tools().iter().for_each(|tool| tools.add(job.name(), tool));
         }
         let versions = tools.found.iter().map(|found| version_of(&found.path));
         let versions = setup::block_on(&Cancel::default(), join_all(versions))?;

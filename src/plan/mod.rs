@@ -26,7 +26,7 @@ pub use crate::base::Group;
 pub use crate::config::raw::LogRotation;
 pub use hooks::{Hook, HookSet, Hooks};
 pub use notices::{Alarm, alarm};
-pub use resolve::{Fetch, group_of, problems, resolve};
+pub use resolve::{Fetch, Survey, group_of, problems, resolve, survey};
 
 /// Everything that a config asks for.
 pub struct Plan {
@@ -71,6 +71,22 @@ impl Entry {
         }
     }
 
+    /// Tells whether it is on.
+    pub fn is_enabled(&self) -> bool {
+        match self {
+            Self::Job(job) => job.enabled,
+            Self::Broken(broken) => broken.enabled,
+        }
+    }
+
+    /// Returns the programs that its sources call, as far as they can be read.
+    pub fn tools(&self) -> Vec<Tool> {
+        match self {
+            Self::Job(job) => job.tools(),
+            Self::Broken(broken) => broken.tools.clone(),
+        }
+    }
+
     /// Returns the job, if it can run.
     pub fn as_job(&self) -> Option<&Job> {
         match self {
@@ -93,6 +109,8 @@ pub struct Broken {
     pub enabled: bool,
     /// What is wrong: rendered problems with file, line, column and snippet.
     pub problems: Vec<String>,
+    /// The programs that its sources call, as far as they can be read.
+    pub tools: Vec<Tool>,
 }
 
 /// Settings of the whole program.
@@ -185,6 +203,13 @@ pub struct Job {
     pub notes: Vec<String>,
     /// Commands around its work.
     pub hooks: Hooks,
+}
+
+impl Job {
+    /// Returns the programs that its sources call.
+    pub fn tools(&self) -> Vec<Tool> {
+        self.sources.iter().flat_map(|source| source.tools.iter().copied()).collect()
+    }
 }
 
 /// How the copies of a job build on one another.

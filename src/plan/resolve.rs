@@ -26,10 +26,10 @@ pub enum Fetch<'a> {
 ///
 /// Errors: every problem of the whole tree, when one of them stops everything.
 pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
-    let survey = survey(config, fetch);
-    match survey.plan {
-        Some(plan) if !survey.stops => Ok(plan),
-        _ => Err(survey.problems.in_order()),
+    let Survey { main, jobs, problems, secret_env, stops } = look(config, fetch);
+    match main {
+        Some(main) if !stops => Ok(Plan { main, jobs, secret_env }),
+        _ => Err(problems.in_order()),
     }
 }
 
@@ -37,7 +37,13 @@ pub fn resolve(config: &Config, fetch: Fetch<'_>) -> Result<Plan, Problems> {
 ///
 /// What is not built in this version is said once, with all places where it is used.
 pub fn problems(config: &Config) -> Problems {
-    survey(config, Fetch::Never).problems.in_order().merged()
+    survey(config).problems
+}
+
+/// Does so and returns what can be read, whatever is wrong elsewhere.
+pub fn survey(config: &Config) -> Survey {
+    let survey = look(config, Fetch::Never);
+    Survey { problems: survey.problems.in_order().merged(), ..survey }
 }
 
 /// Returns the group that jobs of a type run in.
@@ -45,13 +51,20 @@ pub fn group_of(kind: &str) -> Option<Group> {
     config::types().into_iter().find(|known| known.is_called(kind))?.group
 }
 
-struct Survey {
-    plan: Option<Plan>,
-    problems: Problems,
+/// All that can be said of a config.
+pub struct Survey {
+    /// Settings of the whole program, where they can be read.
+    pub main: Option<Main>,
+    /// The jobs, in config order, whole ones and broken ones.
+    pub jobs: Vec<Entry>,
+    /// What is wrong, and what is worth a word.
+    pub problems: Problems,
+    secret_env: BTreeSet<String>,
+    /// An error is about the whole.
     stops: bool,
 }
 
-fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
+fn look(config: &Config, fetch: Fetch<'_>) -> Survey {
     let mut fetcher = Fetcher::new(config);
     let mut problems = config.problems().clone();
     let fetches = !matches!(fetch, Fetch::Never);
@@ -85,8 +98,8 @@ fn survey(config: &Config, fetch: Fetch<'_>) -> Survey {
         problems.extend(draft.problems);
         jobs.push(entry);
     }
-    let plan = main.map(|main| Plan { main: Main { notes, notify, ..main }, jobs, secret_env });
-    Survey { plan, problems, stops }
+    let main = main.map(|main| Main { notes, notify, ..main });
+    Survey { main, jobs, problems, secret_env, stops }
 }
 
 /// What earlier jobs of the config have taken.
@@ -105,7 +118,8 @@ fn entry(draft: &mut Draft, group: Option<Group>, common: Common<'_>, seen: &mut
             job.notes = draft.problems.notes().map(Problem::brief).collect();
             Entry::Job(Box::new(job))
         }
-        _ => Entry::Broken(Broken {
+        job => Entry::Broken(Broken {
+            tools: job.map(|job| job.tools()).unwrap_or_default(),
             name: draft.name().unwrap_or(&draft.path).to_owned(),
             kind: draft.type_word().unwrap_or_default().to_owned(),
             group,

@@ -102,6 +102,7 @@ mod tests {
                 group: *group,
                 enabled: true,
                 problems: vec![],
+                tools: vec![],
             })
         };
         Plan {

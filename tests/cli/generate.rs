@@ -42,7 +42,10 @@ fn every_pair_of_type_and_storage_is_a_job_that_check_accepts() {
             let args = ["generate", "--type", kind.name, "--storage", storage.name];
             let text = bed.run(args).out().to_owned();
             let job = format!("{}-{}", kind.name, storage.name);
-            let text = filled(&text).replace("PROJECT", &job);
+            let mut text = filled(&text).replace("PROJECT", &job);
+            for file in ["/root/.ssh/id_ed25519", "/etc/mysql/my.cnf"] {
+                text = text.replace(file, &bed.path("nxs-backup.conf").display().to_string());
+            }
             assert!(text.contains(&format!("storage: {}\n", storage.name)), "{text}");
             write(&bed, &format!("conf.d/{job}.conf"), &text);
             pairs += 1;
@@ -81,6 +84,8 @@ fn a_generated_file_is_for_its_owner_alone_and_replaces_nothing_unasked() {
     let mode = bed.path("conf.d/site.conf").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     write(&bed, "conf.d/site.conf", "mine");
+    let mode = bed.path("conf.d").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o750, "jobs hold passwords");
     bed.run(args).exit(2).stderr_has("conf.d/site.conf exists").stderr_has("--force");
     assert_eq!(read(&bed, "conf.d/site.conf"), "mine");
     bed.run([&args[..], &["--force"]].concat());
@@ -95,6 +100,34 @@ fn wrong_words_get_the_nearest_right_one() {
     let ran = bed.run(["generate", "-T", "desc_files", "-S", "sfpt"]).exit(2);
     ran.stderr_has("unknown storage `sfpt`, did you mean `sftp`?");
     bed.run(["generate"]).exit(2).stderr_has("which type of job?");
+}
+
+#[test]
+fn a_storage_without_a_name_or_named_twice_is_wrong_usage() {
+    let bed = Bed::new();
+    let generate = |storages: &[&str]| {
+        let args = ["generate", "-T", "desc_files", "-S"];
+        bed.run([&args[..], storages].concat()).exit(2).stdout("")
+    };
+    for empty in ["", " ", ","] {
+        drop(generate(&[empty]).stderr_has("names no storage").stderr_has("There are: local, "));
+    }
+    drop(generate(&["local", "local"]).stderr_has("storage `local` is named twice"));
+    drop(generate(&["scp,s3", "sftp"]).stderr_has("storage `scp` is named twice"));
+}
+
+#[test]
+fn a_path_that_is_a_folder_gets_the_advice_to_name_a_file() {
+    let bed = Bed::new().tree("conf.d", &[]);
+    for path in ["conf.d", "conf.d/", "new/"] {
+        for force in [&[][..], &["--force"]] {
+            let ran = bed.run([&["generate", "-T", "desc_files", "-P", path], force].concat());
+            let ran = ran.exit(2).stderr_has(&format!("{path} is a folder"));
+            assert!(!ran.err().contains("--force"), "{}", ran.err());
+            drop(ran.stderr_has("/site.conf"));
+        }
+    }
+    assert!(bed.files("conf.d").is_empty() && !bed.path("new").exists());
 }
 
 #[test]

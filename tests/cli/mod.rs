@@ -14,6 +14,7 @@ mod limits;
 mod listing;
 mod load;
 mod log;
+mod paths;
 mod proof;
 mod restore;
 mod start;

@@ -68,6 +68,23 @@ fn check_says_yes_or_tells_all_errors() {
 }
 
 #[test]
+fn check_names_missing_tools_beside_errors_of_the_config() {
+    let site = job("sites", "$DIR/www/*", &[local("store", "days: 3")]);
+    let db = |name: &str, store: &str| {
+        let sources = "sources: [{target: [all], connect: {db_host: db1, db_user: u}}]";
+        let storages = format!("storages: [{}]", local(name, store));
+        format!("- {{job: {name}, type: mongodb, {sources}, {storages}}}\n")
+            .replace("db_user: u", "db_user: u, db_password: p")
+    };
+    let bed = two_sites().config(&config(&[site, db("whole", "days: 3"), db("half", "dayz: 3")]));
+    let ran = bed.run(["check"]).exit(2).stdout_has("dayz");
+    drop(ran.stdout_has("job \"whole\": ").stdout_has("job \"half\": "));
+    let text = config(&[db("whole", "days: 3")]).replace("server_name", "server_nam");
+    let ran = bed.config(&text).run(["check"]).exit(2).stdout_has("server_nam");
+    drop(ran.stdout_has("job \"whole\": "));
+}
+
+#[test]
 fn check_refuses_what_start_refuses() {
     let main = "main: {server_name: web1, state_dir: $DIR/state}\n";
     let bed = Bed::new().config(&format!("{main}jobs: !include [conf.d/*.conf]\n"));

@@ -214,5 +214,7 @@ fn the_example_of_the_page_loads() {
     let page = include_str!("../../../docs/storages/scp.md");
     let (_, example) = page.split_once("```yaml\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
-    Bed::new().config(example).run(["check"]).stdout_has("no errors");
+    let bed = Bed::new().file("key", "");
+    let example = example.replace("/etc/nxs-backup/id_ed25519", "$DIR/key");
+    bed.config(&example).run(["check"]).stdout_has("no errors");
 }
