@@ -1,8 +1,10 @@
 //! Whether a copy is what its manifest says: by size, or byte by byte.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::base::{Cancel, chain};
+use crate::base::{ArtefactId, Cancel, chain};
 use crate::catalogue::Segment;
 use crate::plan::Verify;
 use crate::restore::ancestry::Ancestry;
@@ -34,6 +36,9 @@ pub struct Finding {
     pub key: String,
     /// What is wrong; nothing when it is well.
     pub problem: Option<String>,
+    /// Whether the copy itself was looked at.
+    #[serde(skip)]
+    pub looked_at: bool,
 }
 
 /// Looks at one copy.
@@ -46,8 +51,9 @@ pub async fn verify(
     cancel: &Cancel,
 ) -> Finding {
     let manifest = &held.stored.manifest;
+    let looked_at = !cancel.is_cancelled();
     let problem = match depth {
-        _ if cancel.is_cancelled() => Some("not looked at: interrupted".to_owned()),
+        _ if !looked_at => Some("not looked at: interrupted".to_owned()),
         _ if !held.stored.intact => {
             let known = held.stored.problem.clone();
             Some(known.unwrap_or_else(|| "its objects are not as the manifest says".into()))
@@ -63,7 +69,42 @@ pub async fn verify(
         target: crate::base::display(&manifest.target),
         key: manifest.segments.first().map_or(String::new(), |segment| segment.key.to_string()),
         problem,
+        looked_at,
     }
+}
+
+/// Adds what only all findings together tell, one for each of `held`: a copy that is well itself
+/// cannot be restored when one that it builds on is damaged. Returns those that it was added to.
+pub fn compare<'f>(
+    held: &[Held<'_>],
+    ancestry: &Ancestry<'_>,
+    findings: &'f mut [Finding],
+) -> Vec<&'f Finding> {
+    let mut bad = BTreeMap::new();
+    for (held, finding) in held.iter().zip(findings.iter()) {
+        if finding.looked_at && finding.problem.is_some() {
+            bad.insert(copy(held), finding.key.clone());
+        }
+    }
+    let mut changed = Vec::new();
+    for (held, finding) in held.iter().zip(findings) {
+        let above = ancestry.above(&held.stored.manifest, &held.place.fingerprint);
+        let broken = above.iter().flatten().find_map(|above| bad.get(&copy(above)));
+        if let (Some(key), None) = (broken, &finding.problem) {
+            let problem =
+                format!("it builds on {key}, which is not whole: it cannot be restored from here");
+            finding.problem = Some(problem);
+            changed.push(&*finding);
+        }
+    }
+    changed
+}
+
+/// One copy on one storage.
+type Copy<'a> = (&'a ArtefactId, &'a str);
+
+fn copy<'a>(held: &Held<'a>) -> Copy<'a> {
+    (&held.stored.manifest.id, &held.place.fingerprint)
 }
 
 /// Says what of the chain below an increment is missing on its own storage: with that one alone
