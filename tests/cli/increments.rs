@@ -147,6 +147,25 @@ fn what_builds_on_a_damaged_copy_is_not_called_whole() {
     drop(ran.stderr_has(&said).stdout_has("4 copies looked at, 1 whole, 3 not"));
 }
 
+#[test]
+fn a_path_that_means_the_target_itself_comes_back_stripped() {
+    let inc = config("");
+    let desc = inc
+        .replace("inc_files", "desc_files")
+        .replace("$DIR/store}", "$DIR/store, store: {last: 3}}");
+    for text in [inc, desc] {
+        let bed = Bed::new().config(&text);
+        let bed = bed.tree("www", &[("a/one", "one"), ("top", "top")]);
+        bed.run(["start"]);
+        let www = bed.path("www");
+        for (number, path) in ["**", "*", www.to_str().unwrap()].into_iter().enumerate() {
+            let to = format!("out-{number}");
+            bed.run(["restore", "--strip", "--path", path, "--to", &to]).stdout_has("restored");
+            sh(&bed, &format!("diff -r www {to}"));
+        }
+    }
+}
+
 /// Lets a user without rights read the site and store it.
 fn open_to_nobody(bed: &Bed) {
     for folder in ["state", "store", "log"] {
