@@ -1,13 +1,14 @@
 //! `check`: the config, all problems at once; `check storage NAME`: a storage for real.
 
+use crate::base::Cancel;
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
 use crate::cli::tools::Tools;
 use crate::cli::{connect, output, setup, tell};
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, Problem, Problems};
 use crate::notify::post;
 use crate::plan::{self, Fetch, Place, Plan};
-use crate::run::Selection;
+use crate::run::{self, Selection};
 use crate::storages::contract;
 
 /// Checks what was named; the whole config without a name.
@@ -23,13 +24,17 @@ pub(crate) fn run(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
 
 fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     let config = config::load(&globals.config)?;
-    let found = plan::problems(&config);
+    let mut found = plan::problems(&config);
+    let inside = own_copies(&config)?;
+    let refuses = !inside.is_empty();
+    found.extend(inside);
+    let found = found.in_order();
     let errors = found.errors().count();
     if !globals.json {
         tell(globals, &found);
     }
     if verb.connect {
-        return reach(globals, &config, &found);
+        return reach(globals, &config, &found, refuses);
     }
     // What `start` refuses is no good config.
     let plan = (errors == 0).then(|| plan::resolve(&config, Fetch::Never)).transpose()?;
@@ -47,6 +52,25 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     Ok(if is_good { 0 } else { USAGE })
 }
 
+/// Finds the targets that hold the folder their own copies go to: `start` refuses them.
+fn own_copies(config: &Config) -> Result<Vec<Problem>, Failure> {
+    // What stops everything is told already.
+    let Ok(plan) = plan::resolve(config, Fetch::Never) else { return Ok(Vec::new()) };
+    setup::block_on(&Cancel::default(), async {
+        let mut problems = Vec::new();
+        for (index, entry) in plan.jobs.iter().enumerate() {
+            let Some(job) = entry.as_job().filter(|job| job.enabled) else { continue };
+            let read = config.draft(index).read();
+            for (one, source) in read.sources.iter().zip(&job.sources) {
+                let refused = run::refusals(job, source).await;
+                let mark = one.node.mark_of("target");
+                problems.extend(refused.iter().map(|why| Problem::error(mark, &one.path, why)));
+            }
+        }
+        problems
+    })
+}
+
 /// Prints what is wrong with the config.
 fn tell(globals: &Globals, found: &Problems) {
     let text = found.to_string();
@@ -61,7 +85,12 @@ fn tell(globals: &Globals, found: &Problems) {
 }
 
 /// Reaches the sources and storages of the jobs that are good.
-fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Failure> {
+fn reach(
+    globals: &Globals,
+    config: &Config,
+    found: &Problems,
+    refuses: bool,
+) -> Result<u8, Failure> {
     let plan = plan::resolve(config, Fetch::All)?;
     setup::refuse_nothing(&plan, &Selection::All)?;
     let reached = connect::all(&plan)?;
@@ -81,7 +110,7 @@ fn reach(globals: &Globals, config: &Config, found: &Problems) -> Result<u8, Fai
         }
         connect::tell(&reached);
     }
-    let is_good = broken.is_empty() && tools.missing.is_empty();
+    let is_good = broken.is_empty() && !refuses && tools.missing.is_empty();
     Ok(if is_good { connect::exit(&reached) } else { USAGE })
 }
 
