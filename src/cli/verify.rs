@@ -17,6 +17,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
     let log = log::init(&plan.main, globals, &MultiProgress::new());
     let env = setup::env(&plan, std::sync::Arc::new(Silent))?;
+    let now = env.clock.now();
     let sample = verb.sample.as_deref().map(percent).transpose()?;
     let depth = if verb.full { Depth::Full } else { Depth::Quick };
     let scope = list::scope(&verb.scope, &plan)?;
@@ -27,7 +28,7 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
         sampled.retain(|_| sample.is_none_or(is_in_sample));
         let mut findings = Vec::new();
         for held in &sampled {
-            let finding = verify(held, &ancestry, depth, &env.cancel).await;
+            let finding = verify(held, &ancestry, depth, &now, &env.cancel).await;
             report(&finding);
             findings.push(finding);
         }

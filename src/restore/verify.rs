@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Zoned;
 use serde::Serialize;
 
 use crate::base::{ArtefactId, Cancel, chain};
@@ -10,6 +11,8 @@ use crate::plan::Verify;
 use crate::restore::ancestry::Ancestry;
 use crate::restore::apply::Checked;
 use crate::restore::holdings::Held;
+use crate::retention::{self, Link};
+use crate::run::as_link;
 use crate::run::deliver::check;
 
 /// How thoroughly to look.
@@ -48,6 +51,7 @@ pub async fn verify(
     held: &Held<'_>,
     ancestry: &Ancestry<'_>,
     depth: Depth,
+    now: &Zoned,
     cancel: &Cancel,
 ) -> Finding {
     let manifest = &held.stored.manifest;
@@ -58,9 +62,11 @@ pub async fn verify(
             let known = held.stored.problem.clone();
             Some(known.unwrap_or_else(|| "its objects are not as the manifest says".into()))
         }
-        _ if lacks(held, ancestry).is_some() => lacks(held, ancestry),
-        Depth::Quick => None,
-        Depth::Full => full(held).await.err(),
+        Depth::Quick => lacks(held, ancestry, now),
+        Depth::Full => match lacks(held, ancestry, now) {
+            None => full(held).await.err(),
+            lacks => lacks,
+        },
     };
     Finding {
         storage: held.place.name.clone(),
@@ -109,7 +115,7 @@ fn copy<'a>(held: &Held<'a>) -> Copy<'a> {
 
 /// Says what of the chain below an increment is missing on its own storage: with that one alone
 /// it could not be brought back.
-fn lacks(held: &Held<'_>, ancestry: &Ancestry<'_>) -> Option<String> {
+fn lacks(held: &Held<'_>, ancestry: &Ancestry<'_>, now: &Zoned) -> Option<String> {
     let place = &held.place.fingerprint;
     match ancestry.above(&held.stored.manifest, place) {
         Err(id) => Some(format!("it builds on {id}, of which no storage has a whole copy")),
@@ -117,9 +123,39 @@ fn lacks(held: &Held<'_>, ancestry: &Ancestry<'_>) -> Option<String> {
             let away = above.iter().find(|held| held.place.fingerprint != *place)?;
             let id = &away.stored.manifest.id;
             let other = &away.place.name;
-            Some(format!("it builds on {id}, which only '{other}' has: the next run copies it"))
+            Some(match is_built_on(id, held, ancestry, now) {
+                true => {
+                    format!("it builds on {id}, which only '{other}' has: the next run copies it")
+                }
+                false => format!(
+                    "it builds on {id}, which only '{other}' has, and no run copies it any more: a \
+                     restore needs both, so keep '{other}' while this copy is wanted"
+                ),
+            })
         }
     }
+}
+
+/// Tells whether the next copy of the target builds on `id`: a run copies nothing else to where
+/// it is missing.
+fn is_built_on(id: &ArtefactId, held: &Held<'_>, ancestry: &Ancestry<'_>, now: &Zoned) -> bool {
+    let manifest = &held.stored.manifest;
+    let job = held.job.filter(|job| job.enabled);
+    let Some(how) = job.and_then(|job| job.increments) else { return false };
+    let Some(scope) = manifest.scope() else { return false };
+    let kin = ancestry.kin(manifest).filter(|kin| kin.stored.intact);
+    let links = kin.filter_map(|kin| as_link(kin.stored)).map(|link| (link.id.clone(), link));
+    let links: BTreeMap<ArtefactId, Link> = links.collect();
+    let all: Vec<Link> = links.values().cloned().collect();
+    let mut next = retention::parent(&all, how.scheme, scope, now).parent;
+    for _ in 0..links.len() {
+        let Some(link) = next.and_then(|next| links.get(&next)) else { return false };
+        if link.id == *id {
+            return true;
+        }
+        next = link.parent.clone();
+    }
+    false
 }
 
 async fn full(held: &Held<'_>) -> Result<(), String> {
