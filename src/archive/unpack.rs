@@ -106,6 +106,8 @@ pub struct UnpackOptions {
 pub struct Unpacked {
     /// Members that were made.
     pub files: u64,
+    /// Members that were meant and lie outside of what [`UnpackOptions::strip`] leaves.
+    pub stripped: u64,
     /// Bytes of files, holes included.
     pub bytes: u64,
     /// Members that were meant and could not be made.
@@ -267,7 +269,7 @@ impl Work<'_> {
             }
             match self.member(member) {
                 Ok(true) => self.done.files += 1,
-                Ok(false) => {}
+                Ok(false) => self.done.stripped += 1,
                 Err(Refusal::Member(why)) => self.done.failed.add(&stored, why),
                 Err(Refusal::System(error)) if is_fatal(error) => {
                     return Err(UnpackError::Write { path: text(&stored), source: error.into() });

@@ -1,13 +1,14 @@
 //! `check`: the config, all problems at once; `check storage NAME`: a storage for real.
 
+use crate::base::Cancel;
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
 use crate::cli::tools::Tools;
 use crate::cli::{connect, output, paths, setup, tell};
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, Problem, Problems};
 use crate::notify::post;
 use crate::plan::{self, Fetch, Place, Plan};
-use crate::run::Selection;
+use crate::run::{self, Selection};
 use crate::storages::contract;
 
 /// Checks what was named; the whole config without a name.
@@ -28,6 +29,7 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
     let paths = paths::problems(&config, &survey, verb.connect);
     let mut found = survey.problems;
     found.extend(paths);
+    found.extend(own_copies(&config)?);
     let found = found.in_order();
     if !globals.json {
         tell(globals, &found);
@@ -49,6 +51,25 @@ fn config(globals: &Globals, verb: &Check) -> Result<u8, Failure> {
         false => tools.tell(),
     }
     Ok(if is_good { 0 } else { USAGE })
+}
+
+/// Finds the targets that hold the folder their own copies go to: `start` refuses them.
+fn own_copies(config: &Config) -> Result<Vec<Problem>, Failure> {
+    // What stops everything is told already.
+    let Ok(plan) = plan::resolve(config, Fetch::Never) else { return Ok(Vec::new()) };
+    setup::block_on(&Cancel::default(), async {
+        let mut problems = Vec::new();
+        for (index, entry) in plan.jobs.iter().enumerate() {
+            let Some(job) = entry.as_job().filter(|job| job.enabled) else { continue };
+            let read = config.draft(index).read();
+            for (one, source) in read.sources.iter().zip(&job.sources) {
+                let refused = run::refusals(job, source).await;
+                let mark = one.node.mark_of("target");
+                problems.extend(refused.iter().map(|why| Problem::error(mark, &one.path, why)));
+            }
+        }
+        problems
+    })
 }
 
 /// Prints what is wrong with the config.

@@ -112,7 +112,8 @@ fn print(rows: &[Row], problems: &[String]) {
         ]);
     }
     match table.is_empty() {
-        true => output::line("nothing matches in any backup"),
+        true if problems.is_empty() => output::line("nothing matches in any backup"),
+        true => output::line("nothing matches in what could be read"),
         false => output::print(&table),
     }
     for problem in problems {

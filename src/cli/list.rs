@@ -65,10 +65,12 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
         Some(_) => newest(&holdings, &selection, &want)?,
         None => holdings.selected(&selection),
     };
-    held.retain(|held| {
-        let name = display(&held.stored.manifest.target);
-        target.as_ref().is_none_or(|glob| glob.is_match(name))
-    });
+    if let Some(glob) = &target {
+        held.retain(|held| glob.is_match(display(&held.stored.manifest.target)));
+        if held.is_empty() && holdings.troubles.is_empty() {
+            refuse_unknown(glob, &holdings.selected(&selection))?;
+        }
+    }
     let trees = Trees::of(&held);
     held.sort_by_cached_key(|held| {
         let manifest = &held.stored.manifest;
@@ -84,7 +86,7 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
     };
     match globals.json {
         true => output::json(&listing),
-        false => print(&listing),
+        false => print(&listing, target.map_or("no backups yet", |_| "no backup of such a target")),
     }
     Ok(match (listing.troubles.is_empty(), holdings.found.is_empty()) {
         (true, _) => 0,
@@ -108,6 +110,22 @@ pub(crate) fn scope(args: &ScopeArgs, plan: &Plan) -> Result<Scope, Failure> {
         }
     }
     Ok(Scope { storage: args.storage.clone(), host: args.host.clone() })
+}
+
+/// Refuses a glob that none of the targets with copies matches.
+fn refuse_unknown(glob: &globset::GlobMatcher, held: &[Held<'_>]) -> Result<(), Failure> {
+    let targets = held.iter().map(|held| display(&held.stored.manifest.target));
+    let known: BTreeSet<String> = targets.collect();
+    if known.is_empty() || known.iter().any(|target| glob.is_match(target)) {
+        return Ok(());
+    }
+    let glob = glob.glob().glob();
+    let error = Failure::usage(format!("no backup has a target that matches {glob:?}"));
+    let error = error.hint(format!("There are: {}.", Vec::from_iter(known).join(", ")));
+    Err(match glob.contains("**") {
+        true => error,
+        false => error.hint("`*` does not match `/`, `**` does."),
+    })
 }
 
 /// Reads a glob for targets and paths; `*` does not match `/`.
@@ -217,7 +235,7 @@ fn is_level_off(held: &Held<'_>) -> bool {
     policies.next().zip(level).is_some_and(|(policy, level)| !policy.enabled(level))
 }
 
-fn print(listing: &Listing<'_>) {
+fn print(listing: &Listing<'_>, nothing: &str) {
     let heads =
         ["job", "target", "time", "level", "storage", "files", "size", "stored", "result", "id"];
     let mut table = output::table(&heads);
@@ -239,7 +257,7 @@ fn print(listing: &Listing<'_>) {
         ]);
     }
     match table.is_empty() {
-        true => output::line("no backups yet"),
+        true => output::line(nothing),
         false => output::print(&table),
     }
     for problem in listing.damaged.iter().chain(listing.troubles) {

@@ -178,7 +178,7 @@ async fn tell_commands(choices: &[Choice<'_>], to: &str, how: &How) -> Result<u8
     if told + failed == 0 {
         return Err(no_match(how));
     }
-    let missing = to != "-" && tell_unmatched(how, &matched);
+    let missing = to != "-" && failed == 0 && tell_unmatched(how, &matched);
     Ok(match (told, failed) {
         (0, _) => NOTHING,
         (_, 0) if !missing => 0,
@@ -290,8 +290,8 @@ async fn to_folders(
     if without > 0 && !how.cancel.is_cancelled() && !globals.json && !globals.quiet {
         output::line(format!("{without} other targets have nothing that matches"));
     }
-    let missing = tell_unmatched(how, &matched);
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
+    let missing = failed == 0 && tell_unmatched(how, &matched);
     let lacking = lacking || missing || rows.iter().any(|row| !row.failed.is_empty());
     Ok(match failed {
         _ if how.cancel.is_cancelled() => INTERRUPTED,
@@ -324,7 +324,8 @@ async fn bring_back(
     }
 }
 
-/// Tells of the globs for which nothing came, and whether there are any.
+/// Tells of the globs for which nothing came, and whether there are any; only where everything
+/// could be read.
 fn tell_unmatched(how: &How, matched: &BTreeSet<usize>) -> bool {
     if how.cancel.is_cancelled() {
         return false;

@@ -8,7 +8,7 @@ use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::{list, log, output, setup};
 use crate::restore::ancestry::Ancestry;
 use crate::restore::holdings;
-use crate::restore::verify::{Depth, Finding, verify};
+use crate::restore::verify::{Depth, Finding, compare, verify};
 use crate::run::as_batch;
 
 /// Looks at every selected copy and prints what is wrong.
@@ -17,19 +17,22 @@ pub(crate) fn run(globals: &Globals, verb: &Verify) -> Result<u8, Failure> {
     let (plan, selection) = setup::plan_for(globals, &verb.jobs.jobs)?;
     let log = log::init(&plan.main, globals, &MultiProgress::new());
     let env = setup::env(&plan, std::sync::Arc::new(Silent))?;
+    let now = env.clock.now();
     let sample = verb.sample.as_deref().map(percent).transpose()?;
     let depth = if verb.full { Depth::Full } else { Depth::Quick };
     let scope = list::scope(&verb.scope, &plan)?;
     let (findings, troubles) = setup::block_on(&env.cancel, async {
         let holdings = holdings::look(&plan, &selection, &scope).await;
         let ancestry = Ancestry::of(&holdings);
+        let mut sampled = holdings.selected(&selection);
+        sampled.retain(|_| sample.is_none_or(is_in_sample));
         let mut findings = Vec::new();
-        for held in holdings.selected(&selection) {
-            if sample.is_none_or(is_in_sample) {
-                findings.push(verify(&held, &ancestry, depth, &env.cancel).await);
-                report(findings.last().expect("just pushed"));
-            }
+        for held in &sampled {
+            let finding = verify(held, &ancestry, depth, &now, &env.cancel).await;
+            report(&finding);
+            findings.push(finding);
         }
+        compare(&sampled, &ancestry, &mut findings).into_iter().for_each(report);
         let troubles = [holdings.troubles.clone(), holdings.damaged()].concat();
         (findings, troubles)
     })?;

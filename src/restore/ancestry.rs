@@ -39,6 +39,15 @@ impl<'a> Ancestry<'a> {
         Ok(above)
     }
 
+    /// Returns every copy of the target of `manifest`, on all storages.
+    pub fn kin(&self, manifest: &Manifest) -> impl Iterator<Item = &Held<'a>> {
+        let is_kin = |other: &Manifest| {
+            (&other.job, &other.source, &other.target)
+                == (&manifest.job, &manifest.source, &manifest.target)
+        };
+        self.0.values().flatten().filter(move |held| is_kin(&held.stored.manifest))
+    }
+
     /// Counts what an artefact builds on, as far as that is known.
     pub fn depth(&self, manifest: &Manifest) -> usize {
         let mut depth = 0;

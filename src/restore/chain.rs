@@ -178,7 +178,7 @@ impl<'a> Chain<'a> {
         for link in lone_links {
             work.bring_link(&link, &mut restored).await?;
         }
-        match restored.files {
+        match restored.matched.len() {
             0 => Err(Error::NoMatch(how.paths.join(", "))),
             _ => Ok(restored),
         }
@@ -239,7 +239,7 @@ impl<'c, 'a> Ranged<'c, 'a> {
         let expected = Some(Expected { entries, start, stops: true });
         let options = UnpackOptions { expected, overwrite: true, ..apply::options(held, self.how) };
         let done = self.unpack(held, start..end, options).await?;
-        if done.files + done.failed.count < count {
+        if done.files + done.stripped + done.failed.count < count {
             let found = done.files;
             return Err(other(format!("only {found} of {count} members lie where the index says")));
         }

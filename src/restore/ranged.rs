@@ -91,7 +91,7 @@ pub(crate) async fn members(held: &Held<'_>, into: &Path, how: &How) -> Result<R
     for link in lone_links {
         bring_link(held, &reader, link, into, how, &mut restored).await?;
     }
-    if restored.files == 0 {
+    if restored.matched.is_empty() {
         return Err(Error::NoMatch(how.paths.join(", ")));
     }
     Ok(restored)
@@ -124,7 +124,7 @@ async fn bring(
     let expected = Some(Expected { entries, start: span.raw.start, stops: false });
     let options = UnpackOptions { expected, ..options(held, how) };
     let done = unpack_part(held, reader, span.raw, into, options).await?;
-    if done.files + done.failed.count < count {
+    if done.files + done.stripped + done.failed.count < count {
         let found = done.files;
         return Err(other(format!("only {found} of {count} members lie where the index says")));
     }

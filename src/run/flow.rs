@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::archive::{Base, IndexWriter, PackOptions, Packed, TreeSize, pack};
 use crate::base::{ArtefactId, BoxError, Cancelled, Digest, Progress, Warnings};
+use crate::plan::{Group, Job, JobSource, Place};
 use crate::run::Run;
 use crate::run::items::Item;
 use crate::run::store::Ground;
+use crate::sources::Target;
 use crate::stream::{
     self, ByteStream, Codec, Compression, DumpFacts, Frames, Payload, Pending, Remove, Sums, Tree,
     compress,
@@ -108,7 +110,7 @@ impl Flow {
             }
             Payload::Dump(dump) => (stream::watched(dump.bytes, progress), Made::Dump(dump.facts)),
             Payload::Tree(tree) => {
-                own_copies_inside(&*tree, run)?;
+                own_copies_inside(&*tree, &run.scene.job.places)?;
                 let parent =
                     chain.as_ref().and_then(|chain| chain.base.as_ref()).map(Base::artefact);
                 let index = scratch(&run.scene.job.tmp_dir, id, parent)?;
@@ -206,9 +208,8 @@ pub(crate) fn make_tmp_dir(tmp_dir: &Path) -> std::io::Result<()> {
 }
 
 /// Refuses a tree that holds the folder its own copies go to: each copy would hold all former ones.
-fn own_copies_inside(tree: &dyn Tree, run: &Run<'_>) -> Result<(), BoxError> {
-    let local = run.scene.job.places.iter().filter(|place| place.kind == "local");
-    for place in local {
+fn own_copies_inside(tree: &dyn Tree, places: &[Place]) -> Result<(), String> {
+    for place in places.iter().filter(|place| place.kind == "local") {
         let named = PathBuf::from(&place.location);
         let real = named.canonicalize().unwrap_or_else(|_| named.clone());
         let is_inside = |folder: &&PathBuf| {
@@ -220,11 +221,35 @@ fn own_copies_inside(tree: &dyn Tree, run: &Run<'_>) -> Result<(), BoxError> {
             return Err(format!(
                 "the `backup_dir` {folder} of '{}' lies inside {target}: add it to `excludes`",
                 place.name
-            )
-            .into());
+            ));
         }
     }
     Ok(())
+}
+
+/// Says why a run would refuse a target, as far as paths alone tell.
+pub(crate) async fn refusal(job: &Job, source: &JobSource, target: &Target) -> Option<String> {
+    if job.group != Group::Files {
+        return None;
+    }
+    match source.source.open(target).await {
+        Ok(Payload::Tree(tree)) => own_copies_inside(&*tree, &job.places).err(),
+        _ => None,
+    }
+}
+
+/// Says which targets of a source a run would refuse, and why; reads nothing but folders.
+pub async fn refusals(job: &Job, source: &JobSource) -> Vec<String> {
+    let mut said = Vec::new();
+    if job.group != Group::Files {
+        return said;
+    }
+    // What cannot be looked for is told by others.
+    let Ok(found) = source.source.targets().await else { return said };
+    for target in &found.targets {
+        said.extend(refusal(job, source, target).await);
+    }
+    said
 }
 
 /// Tells the watcher how many raw bytes went through.

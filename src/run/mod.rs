@@ -43,6 +43,7 @@ use crate::plan::{Entry, Job, Main, Plan};
 use crate::report::{HookReport, JobReport, Report};
 use crate::sources::Occasion;
 
+pub use flow::refusals;
 pub use leftovers::clear_leftovers;
 pub use preview::{Preview, PreviewPlace, PreviewTarget, preview};
 pub use priority::as_batch;

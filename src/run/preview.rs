@@ -10,7 +10,7 @@ use crate::run::increments;
 use crate::run::items::{self, Item};
 use crate::run::rotate::{as_copy, as_link};
 use crate::run::shelf::{Due, OnShelf, Shelf};
-use crate::run::{Env, Scene, links};
+use crate::run::{Env, Scene, flow, links};
 
 /// What a run of one job would do.
 #[derive(Clone, Debug, Serialize)]
@@ -82,7 +82,10 @@ pub async fn preview(job: &Job, env: &Env) -> Preview {
         let items = items::of(job, env, &mut report).await;
         let shelves = Shelf::inspect_all(job, env).await;
         for item in &items {
-            targets.push(target(item, &shelves, &scene).await);
+            match flow::refusal(job, item.source, &item.target).await {
+                None => targets.push(target(item, &shelves, &scene).await),
+                Some(why) => report.errors.push(format!("{}: {why}", item.target.name)),
+            }
         }
     } else {
         report.notes.push("`enable: no`: nothing would be done".into());

@@ -134,6 +134,38 @@ fn a_link_that_is_gone_is_told_and_the_older_copies_still_come_back() {
     tree::assert_same(&tree::read(&bed.path("www")), &tree::read(&www(&bed, "healed")));
 }
 
+#[test]
+fn what_builds_on_a_damaged_copy_is_not_called_whole() {
+    let mut bed = site("incremental: {max_level: 7},");
+    four_days(&mut bed);
+    let flip = "f=$(ls store/www/chain*/L1*.tar.zst); ls $f; \
+                printf x | dd of=$f bs=1 seek=30 conv=notrunc 2>/dev/null";
+    let damaged = sh(&bed, flip).trim().strip_prefix("store/").unwrap().to_owned();
+    let ran = bed.run(["verify", "--full"]).exit(3).noisy();
+    let said = format!("it builds on {damaged}, which is not whole");
+    assert_eq!(ran.out().matches(&said).count(), 2, "{}", ran.out());
+    drop(ran.stderr_has(&said).stdout_has("4 copies looked at, 1 whole, 3 not"));
+}
+
+#[test]
+fn a_path_that_means_the_target_itself_comes_back_stripped() {
+    let inc = config("");
+    let desc = inc
+        .replace("inc_files", "desc_files")
+        .replace("$DIR/store}", "$DIR/store, store: {last: 3}}");
+    for text in [inc, desc] {
+        let bed = Bed::new().config(&text);
+        let bed = bed.tree("www", &[("a/one", "one"), ("top", "top")]);
+        bed.run(["start"]);
+        let www = bed.path("www");
+        for (number, path) in ["**", "*", www.to_str().unwrap()].into_iter().enumerate() {
+            let to = format!("out-{number}");
+            bed.run(["restore", "--strip", "--path", path, "--to", &to]).stdout_has("restored");
+            sh(&bed, &format!("diff -r www {to}"));
+        }
+    }
+}
+
 /// Lets a user without rights read the site and store it.
 fn open_to_nobody(bed: &Bed) {
     for folder in ["state", "store", "log"] {

@@ -144,6 +144,26 @@ fn what_was_deleted_by_hand_on_one_storage_comes_back_from_the_other() {
 }
 
 #[test]
+fn verify_promises_a_copy_only_of_what_the_next_run_builds_on() {
+    let text = config("incremental: {max_level: 7, restart_days: 3},");
+    let one = "{storage: local, name: store, backup_dir: $DIR/store}";
+    let both = format!("{one}, {{storage: local, name: far, backup_dir: $DIR/far}}");
+    let mut bed = Bed::new().config(&text.replace(one, &both)).tree("www", &[("top", "top")]);
+    for day in ["2026-11-01", "2026-11-02", "2026-11-05", "2026-11-06"] {
+        sh(&bed, &format!("echo {day} > www/{day}"));
+        night(&mut bed, day, &[]);
+    }
+    sh(&bed, "rm far/www/chain_*/L0_*");
+    let (filled, never) = ("the next run copies it", "no run copies it any more");
+    let ran = bed.run(["verify"]).exit(3).noisy();
+    drop(ran.stdout_has(filled).stdout_has(never).stdout_has("keep 'store' while"));
+    sh(&bed, "echo more > www/more");
+    night(&mut bed, "2026-11-07", &[]);
+    let ran = bed.run(["verify"]).exit(3).stdout_has(never).noisy();
+    assert!(!ran.out().contains(filled), "{}", ran.out());
+}
+
+#[test]
 fn a_root_that_becomes_a_file_and_a_folder_again_comes_back_each_day() {
     let mut bed = site("");
     let days: [(&str, &str); 3] = [

@@ -203,10 +203,16 @@ fn a_folder_of_copies_inside_its_own_target_is_refused_until_it_is_excluded() {
     let bed =
         two_sites().config(&config(&[job("site", "$DIR/www", &[local("www/store", "days: 3")])]));
     let said = "lies inside $DIR/www: add it to `excludes`";
+    for verb in [&["check"][..], &["check", "--connect"]] {
+        let ran = bed.run(verb).exit(2).stdout_has(said).noisy();
+        drop(ran.stdout_has("nxs-backup.conf:3:").stdout_has("(jobs[0].sources[0])"));
+    }
+    drop(bed.run(["plan"]).exit(1).stdout_has(said).noisy());
     drop(bed.run(["start"]).exit(1).stdout_has(said).noisy());
     assert_eq!(bed.files("www/store"), [".nxs-backup.json"]);
     let text = fs::read_to_string(bed.path("nxs-backup.conf")).unwrap();
     let bed = bed.config(&text.replace("sources: [{", "sources: [{excludes: [store], "));
+    bed.run(["check"]).stdout_has("no errors");
     bed.run(["start"]);
     std::os::unix::fs::symlink(bed.path("www/store"), bed.path("short")).unwrap();
     let text = text.replace("$DIR/www/store", "$DIR/short");

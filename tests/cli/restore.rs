@@ -185,7 +185,26 @@ fn a_target_glob_without_a_match_is_named() {
     drop(ran.stderr_has("--target '**/*/blog'"));
     let ran = bed.run(["restore", "--to", "out", "--target", "**/nope"]).exit(1);
     drop(ran.stderr_has("`nxs-backup list` shows the targets"));
-    bed.run(["list", "--at", "now", "--target", "*/blog"]).stdout("no backups yet\n");
+    for at in [&[][..], &["--at", "now"]] {
+        let list = [&["list", "--target", "*/blog"][..], at].concat();
+        let ran =
+            bed.run(list).exit(2).stderr_has("no backup has a target that matches \"*/blog\"");
+        drop(ran.stderr_has("There are: $DIR/www/blog, $DIR/www/shop."));
+    }
+    two_sites().run(["list", "--target", "x"]).stdout("no backup of such a target\n");
+}
+
+#[test]
+fn what_could_not_be_read_is_not_said_to_have_no_match() {
+    let bed = two_days();
+    sh(
+        &bed,
+        "for f in $(find store other -name '*.index.zst'); do \
+              head -c $(stat -c %s $f) /dev/zero > zero; cp zero $f; done",
+    );
+    let ran = bed.run(["restore", "--to", "out", "--path", "**/a.png"]).exit(1).noisy();
+    assert!(!ran.err().contains("nothing in these backups matches"), "{}", ran.err());
+    bed.run(["find", "a.png"]).exit(1).stdout_has("nothing matches in what could be read").noisy();
 }
 
 #[test]
