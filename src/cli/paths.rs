@@ -119,9 +119,12 @@ impl Found {
 
     /// Looks at the files that keys of `node` itself name.
     fn look_at_files(&mut self, node: &Node, path: &str, bad: Severity) {
+        let word = node.get("accept_new").and_then(Node::text).map(str::to_lowercase);
+        let learns = word.is_some_and(|word| ["yes", "true", "on", "y"].contains(&word.trim()));
         for entry in node.entries() {
             let key = entry.key.as_str();
-            if !FILES.contains(&key) || (key == "known_hosts" && node.get("accept_new").is_some()) {
+            // A file that learns new hosts is made.
+            if !FILES.contains(&key) || (key == "known_hosts" && learns) {
                 continue;
             }
             let file = entry.value.text().and_then(at_home);

@@ -32,6 +32,7 @@ jobs:
     user: u
     key_file: $DIR/www
     known_hosts: $DIR/gone/hosts
+    accept_new: no
     backup_dir: b
     store: {days: 3}
   - storage: webdav
@@ -59,7 +60,7 @@ fn check_names_every_folder_and_file_that_a_run_would_stumble_over() {
         ("18:34", "`backup_dir`: $DIR/gone/disk is missing"),
         ("22:5", "`key_file`: $DIR/www is a folder"),
         ("23:5", "`known_hosts`: $DIR/gone/hosts cannot be read: No such file"),
-        ("30:5", "`ca_file`: $DIR/gone/dav.pem cannot be read: No such file"),
+        ("31:5", "`ca_file`: $DIR/gone/dav.pem cannot be read: No such file"),
     ] {
         ran = ran.stdout_has(&format!("error: {words}"));
         let (_, after) = ran.out().split_once(words).unwrap();
@@ -67,6 +68,9 @@ fn check_names_every_folder_and_file_that_a_run_would_stumble_over() {
         assert!(at.starts_with(&format!("{place} ")), "{words}: {at}");
     }
     drop(ran.stdout_has("11 errors\n"));
+    let learns = NOWHERE.replace("accept_new: no", "accept_new: yes");
+    let bed = bed.config(&learns);
+    drop(bed.run(["check"]).exit(2).stdout_has("10 errors\n"));
     assert_eq!(bed.files(""), before, "check makes nothing");
 }
 
