@@ -28,7 +28,7 @@ pub use level::Level;
 pub use plugin::{MakeSchema, PENDING, Plugin, Wrong};
 pub use secret::Secret;
 pub use step::{Rank, Step, decade};
-pub use units::{Size, Span};
+pub use units::{Size, Span, count};
 pub use warnings::{Noted, Warnings};
 pub use watcher::{Progress, Silent, Watcher};
 

@@ -1,4 +1,4 @@
-//! Sizes and durations as people write them.
+//! Sizes, durations and numbers of things as people write them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -65,6 +65,12 @@ impl Span {
         }
         if total > LONGEST { Err(wrong()) } else { Ok(Self(total)) }
     }
+}
+
+/// Spells a number of things: `1 copy`, `2 copies`.
+pub fn count<N: fmt::Display + PartialEq + From<u8>>(n: N, one: &str, many: &str) -> String {
+    let things = if n == N::from(1) { one } else { many };
+    format!("{n} {things}")
 }
 
 fn fraction(number: &str, factor: u64) -> Option<u64> {
@@ -210,6 +216,13 @@ mod tests {
         }
         assert_eq!(Size(64 << 20).to_string(), "64MiB");
         assert_eq!(Size(1000).to_string(), "1000");
+    }
+
+    #[test]
+    fn one_thing_is_not_many() {
+        assert_eq!(count(1_u64, "copy", "copies"), "1 copy");
+        assert_eq!(count(0_usize, "copy", "copies"), "0 copies");
+        assert_eq!(count(2_usize, "copy", "copies"), "2 copies");
     }
 
     #[test]

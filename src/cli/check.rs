@@ -1,6 +1,6 @@
 //! `check`: the config, all problems at once; `check storage NAME`: a storage for real.
 
-use crate::base::Cancel;
+use crate::base::{Cancel, count};
 use crate::cli::args::{Check, CheckWhat, Globals};
 use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
 use crate::cli::tools::Tools;
@@ -80,8 +80,7 @@ fn tell(globals: &Globals, found: &Problems) {
     }
     match found.errors().count() {
         0 => output::line(format!("{}: no errors", globals.config.display())),
-        1 => output::line("1 error"),
-        errors => output::line(format!("{errors} errors")),
+        errors => output::line(count(errors, "error", "errors")),
     }
 }
 

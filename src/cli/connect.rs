@@ -6,7 +6,7 @@ use futures_util::future::{join, join_all};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::base::{Key, chain};
+use crate::base::{Key, chain, count};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup};
 use crate::plan::{Job, JobSource, Place, Plan};
@@ -67,10 +67,7 @@ pub(crate) fn all(plan: &Plan) -> Result<All, Failure> {
 pub(crate) fn tell(all: &All) {
     for Asked { job, source, targets, problems, notes } in &all.sources {
         let source = source.as_ref().map(|source| format!(", source '{source}'"));
-        let found = match targets {
-            1 => "1 target".to_owned(),
-            targets => format!("{targets} targets"),
-        };
+        let found = count(*targets, "target", "targets");
         row(&format!("job '{job}'{}: {found}", source.unwrap_or_default()), problems, notes);
     }
     for Reached { storage, location, problems, notes } in &all.storages {

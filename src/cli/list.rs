@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::base::{ArtefactId, Level, display};
+use crate::base::{ArtefactId, Level, count, display};
 use crate::catalogue::Manifest;
 use crate::cli::args::{Globals, List, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
@@ -266,17 +266,15 @@ fn print(listing: &Listing<'_>, nothing: &str) {
             output::paint("warning", anstyle::AnsiColor::Yellow)
         ));
     }
-    if let (count @ 1.., bytes) = listing.unfinished {
+    if let (objects @ 1.., bytes) = listing.unfinished {
         output::line(format!(
-            "{count} objects ({}) have no manifest: being written, or left by a run that died; \
-             `sweep -n` names them",
+            "{} ({}) without a manifest: being written, or left by a run that died; see `sweep -n`",
+            count(objects, "object", "objects"),
             output::size(bytes)
         ));
     }
     if listing.foreign > 0 {
-        let count = listing.foreign;
-        output::line(format!(
-            "{count} other files lie there (not ours, or from 2.x); they are left alone"
-        ));
+        let files = count(listing.foreign, "other file lies", "other files lie");
+        output::line(format!("{files} there (not ours, or from 2.x): left alone"));
     }
 }

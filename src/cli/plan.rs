@@ -2,7 +2,7 @@
 
 use indicatif::MultiProgress;
 
-use crate::base::{Silent, display};
+use crate::base::{Silent, count, display};
 use crate::cli::args::Globals;
 use crate::cli::failure::{Failure, NOTHING, PARTLY, USAGE};
 use crate::cli::{log, output, setup};
@@ -93,7 +93,9 @@ fn place(place: &PreviewPlace) {
         output::line(format!("      would remove {key}: {why}"));
     }
     if place.new.is_some() {
-        output::line(format!("      then there are {} copies", place.copies));
+        let are = if place.copies == 1 { "is" } else { "are" };
+        let copies = count(place.copies, "copy", "copies");
+        output::line(format!("      then there {are} {copies}"));
     }
     for warning in &place.warnings {
         let mark = output::paint("warning", anstyle::AnsiColor::Yellow);

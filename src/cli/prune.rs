@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::base::{RunId, chain, display};
+use crate::base::{RunId, chain, count, display};
 use crate::catalogue::Stored;
 use crate::cli::args::{Globals, Prune, ScopeArgs};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
@@ -293,10 +293,11 @@ fn print(rows: &[Row], failed: &[String], troubles: &[String], globals: &Globals
     for problem in failed.iter().chain(troubles) {
         output::line(format!("{}: {problem}", output::paint("error", anstyle::AnsiColor::Red)));
     }
-    let count = rows.iter().filter(|row| row.action == "remove").count();
+    let meant = rows.iter().filter(|row| row.action == "remove").count();
+    let copies = |n| count(n, "copy", "copies");
     match globals.dry_run {
         _ if globals.quiet => {}
-        true => output::line(format!("{count} copies would be removed")),
-        false => output::line(format!("{} copies removed", count - failed.len().min(count))),
+        true => output::line(format!("{} would be removed", copies(meant))),
+        false => output::line(format!("{} removed", copies(meant - failed.len().min(meant)))),
     }
 }

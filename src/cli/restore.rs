@@ -8,7 +8,7 @@ use indicatif::MultiProgress;
 use serde::Serialize;
 
 use crate::archive::Selection as Paths;
-use crate::base::{ArtefactId, display};
+use crate::base::{ArtefactId, count, display};
 use crate::cli::args::{Globals, Restore};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::into::{self, Goal, goals};
@@ -288,7 +288,10 @@ async fn to_folders(
     }
     let without = choices.len() - rows.len();
     if without > 0 && !how.cancel.is_cancelled() && !globals.json && !globals.quiet {
-        output::line(format!("{without} other targets have nothing that matches"));
+        output::line(format!(
+            "{} nothing that matches",
+            count(without, "other target has", "other targets have")
+        ));
     }
     let failed = rows.iter().filter(|row| row.error.is_some()).count();
     let missing = failed == 0 && tell_unmatched(how, &matched);
@@ -417,11 +420,11 @@ fn print(row: &Row, quiet: bool) {
         }
         None if quiet => {}
         None => output::line(format!(
-            "{} restored from '{}' to {}: {} members, {}; the backup of {}, {}",
+            "{} restored from '{}' to {}: {}, {}; the backup of {}, {}",
             row.target,
             row.storage.as_deref().unwrap_or_default(),
             row.to,
-            row.files,
+            count(row.files, "member", "members"),
             output::size(row.bytes),
             output::moment(row.started),
             row.id,

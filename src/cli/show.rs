@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::base::display;
+use crate::base::{count, display};
 use crate::cli::args::{Globals, OneId};
 use crate::cli::failure::{Failure, NOTHING};
 use crate::cli::{list, output, setup};
@@ -74,7 +74,8 @@ fn print(held: &Held<'_>, now: Timestamp) {
     }
     if let Some(tree) = &manifest.tree {
         let size = output::size(tree.bytes);
-        say("tree", format!("{} files and folders, {size} ({} bytes)", tree.files, tree.bytes));
+        let files = count(tree.files, "file or folder", "files and folders");
+        say("tree", format!("{files}, {size} ({} bytes)", tree.bytes));
     }
     say("started", format!("{} ({})", manifest.local_start(), manifest.started));
     say("finished", manifest.finished.to_string());

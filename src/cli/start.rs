@@ -2,6 +2,7 @@
 
 use indicatif::MultiProgress;
 
+use crate::base::count;
 use crate::cli::args::{Globals, Start};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY, USAGE};
 use crate::cli::{log, output, plan, progress, setup, tell};
@@ -142,12 +143,13 @@ fn problems(job: &JobReport) {
             problem_line(of_job, &format!("could not be read: {}", crate::base::display(file)));
         });
         for (noted, word) in [
-            (&target.warnings.changed, "changed while it was read"),
+            (&target.warnings.changed, "changed while being read"),
             (&target.warnings.vanished, "vanished"),
         ] {
             if let Some(first) = noted.first.first() {
-                let (count, first) = (noted.count, crate::base::display(first));
-                warning_line(of_job, &format!("{name}: {count} files {word}, first {first}"));
+                let files = count(noted.count, "file", "files");
+                let first = crate::base::display(first);
+                warning_line(of_job, &format!("{name}: {files} {word}, first {first}"));
             }
         }
         let odd = |odd: &String| warning_line(of_job, &format!("{name}: {odd}"));
@@ -196,5 +198,7 @@ fn summary(report: &Report) -> String {
         Verdict::Partly => "done in part, see the errors",
         Verdict::Interrupted => "interrupted",
     };
-    format!("{outcome}: {stored} copies stored, {removed} old ones removed")
+    let stored = count(stored, "copy", "copies");
+    let removed = count(removed, "old one", "old ones");
+    format!("{outcome}: {stored} stored, {removed} removed")
 }

@@ -2,7 +2,7 @@
 
 use indicatif::MultiProgress;
 
-use crate::base::Silent;
+use crate::base::{Silent, count};
 use crate::cli::args::{Globals, Verify};
 use crate::cli::failure::{Failure, INTERRUPTED, NOTHING, PARTLY};
 use crate::cli::{list, log, output, setup};
@@ -104,5 +104,8 @@ fn print(findings: &[Finding], troubles: &[String], depth: Depth, quiet: bool) {
         Depth::Quick => "whole by their sizes (--full reads every byte)",
         Depth::Full => "whole",
     };
-    output::line(format!("{} copies looked at, {good} {whole}, {bad} not", findings.len()));
+    output::line(format!(
+        "{} looked at, {good} {whole}, {bad} not",
+        count(findings.len(), "copy", "copies")
+    ));
 }

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::count;
+
 /// The first and the last lines of a run's log.
 ///
 /// Memory: at most twice 64 KiB and one line each.
@@ -41,8 +43,8 @@ impl Log {
         if self.left_out > 0 {
             let whole = file.map(|file| format!(", the whole log is in {file}"));
             lines.push(format!(
-                "[{} lines left out here{}]",
-                self.left_out,
+                "[{} left out here{}]",
+                count(self.left_out, "line", "lines"),
                 whole.unwrap_or_default()
             ));
         }

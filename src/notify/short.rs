@@ -1,6 +1,7 @@
 //! A message as chats take it: the headline, the first errors, and no more than fits.
 
-use crate::notify::view::{View, count};
+use crate::base::count;
+use crate::notify::view::View;
 
 /// Puts a view into at most `most` characters.
 pub(crate) fn render(view: &View, most: usize) -> String {

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::base::display;
+use crate::base::{count, display};
 use crate::notify::{News, Occasion, Severity, Told};
 use crate::report::{JobReport, PlaceOutcome, PlaceReport, Report, TargetReport, Verdict};
 
@@ -284,7 +284,7 @@ fn errors_of(job: &JobReport) -> Vec<String> {
         errors.extend(target.errors.iter().map(|error| format!("{name}: {error}")));
         let unreadable = &target.warnings.unreadable;
         if let Some(first) = unreadable.first.first() {
-            let n = count(unreadable.count.try_into().unwrap_or(usize::MAX), "file", "files");
+            let n = count(unreadable.count, "file", "files");
             errors.push(format!("{name}: {n} could not be read, first {}", display(first)));
         }
         for place in &target.places {
@@ -305,11 +305,11 @@ fn warnings_of(job: &JobReport) -> Vec<String> {
         let name = display(&target.target);
         warnings.extend(target.anomalies.iter().map(|odd| format!("{name}: {odd}")));
         for (noted, word) in [
-            (&target.warnings.changed, "changed while it was read"),
+            (&target.warnings.changed, "changed while being read"),
             (&target.warnings.vanished, "vanished"),
         ] {
             if let Some(first) = noted.first.first() {
-                let n = count(noted.count.try_into().unwrap_or(usize::MAX), "file", "files");
+                let n = count(noted.count, "file", "files");
                 warnings.push(format!("{name}: {n} {word}, first {}", display(first)));
             }
         }
@@ -329,11 +329,6 @@ pub(crate) fn printable(text: &str) -> String {
         ch => ch.to_string(),
     };
     text.trim_end().chars().map(shown).collect()
-}
-
-/// Spells a number of things.
-pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }
 
 fn bytes(bytes: u64) -> String {

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::archive::{
     Entry, EntryKind, Expected, IndexReader, Selection, UnpackOptions, unpack_picked,
 };
-use crate::base::{ArtefactId, BoxError, MIB, text};
+use crate::base::{self, ArtefactId, BoxError, MIB, text};
 use crate::catalogue::Outcome;
 use crate::restore::apply::{self, Checked, Error, How, Restored, other, strip};
 use crate::restore::holdings::Held;
@@ -240,8 +240,8 @@ impl<'c, 'a> Ranged<'c, 'a> {
         let options = UnpackOptions { expected, overwrite: true, ..apply::options(held, self.how) };
         let done = self.unpack(held, start..end, options).await?;
         if done.files + done.stripped + done.failed.count < count {
-            let found = done.files;
-            return Err(other(format!("only {found} of {count} members lie where the index says")));
+            let (found, members) = (done.files, base::count(count, "member", "members"));
+            return Err(other(format!("only {found} of {members} found where the index says")));
         }
         restored.add(done);
         check(digests, self.into, strip(held, self.how)).await

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use globset::GlobMatcher;
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::base::ArtefactId;
+use crate::base::{ArtefactId, count};
 use crate::catalogue::{Manifest, Outcome};
 use crate::restore::ancestry::Ancestry;
 use crate::restore::apply::{Error, other};
@@ -194,8 +194,8 @@ impl<'a> Choice<'a> {
             ));
         }
         if self.manifest.result == Outcome::Partial {
-            let missing = self.manifest.warnings.unreadable.count;
-            caveats.push(format!("{target}: {missing} files could not be read when it was made"));
+            let missing = count(self.manifest.warnings.unreadable.count, "file", "files");
+            caveats.push(format!("{target}: {missing} could not be read when it was made"));
         }
         if self.manifest.shrunken {
             caveats.push(format!("{target}: this copy is much smaller than those before it"));

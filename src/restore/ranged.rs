@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::archive::{
     Entry, EntryKind, Expected, IndexReader, Ranges, Selection, UnpackOptions, Unpacked, unpack,
 };
-use crate::base::{BoxError, Key, MIB, text};
+use crate::base::{self, BoxError, Key, MIB, text};
 use crate::catalogue::{Manifest, joined_part};
 use crate::restore::apply::{self, Error, How, Restored, other, strip};
 use crate::restore::holdings::Held;
@@ -125,8 +125,8 @@ async fn bring(
     let options = UnpackOptions { expected, ..options(held, how) };
     let done = unpack_part(held, reader, span.raw, into, options).await?;
     if done.files + done.stripped + done.failed.count < count {
-        let found = done.files;
-        return Err(other(format!("only {found} of {count} members lie where the index says")));
+        let (found, members) = (done.files, base::count(count, "member", "members"));
+        return Err(other(format!("only {found} of {members} found where the index says")));
     }
     restored.add(done);
     check(digests, into, strip(held, how)).await

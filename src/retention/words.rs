@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::base::Level;
+use crate::base::{Level, count};
 
 /// Why a copy stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,9 @@ impl fmt::Display for Keep {
             Self::Months(n) => write!(f, "of this month or the {n} before it"),
             Self::Chain(1) => f.write_str("of the newest chain"),
             Self::Chain(n) => write!(f, "of one of the {n} newest chains"),
-            Self::ChainDays(days) => write!(f, "its chain is not older than {days} days"),
+            Self::ChainDays(days) => {
+                write!(f, "its chain is not older than {}", count(*days, "day", "days"))
+            }
             Self::LivingChain => f.write_str("of the chain that grows now"),
             Self::OtherKind => f.write_str("the job makes copies of another kind now"),
             Self::Needed => f.write_str("a copy that stays builds on it"),
@@ -140,7 +142,9 @@ impl fmt::Display for Why {
             Self::OldMonth(0) => f.write_str("not of this month"),
             Self::OldMonth(n) => write!(f, "older than this month and the {n} before it"),
             Self::OldChain => f.write_str("its whole chain is too old"),
-            Self::OldLevel(days) => write!(f, "of the last level and older than {days} days"),
+            Self::OldLevel(days) => {
+                write!(f, "of the last level and older than {}", count(*days, "day", "days"))
+            }
             Self::NoIdentity => f.write_str("no job of the config makes such copies any more"),
         }
     }

@@ -38,7 +38,7 @@ pub use lock::{HOST_LOCK, Lock, LockError, job_lock};
 pub use rotate::{as_copy, as_link, remove};
 pub use sweep::{Stale, SweepPlace, SweepReport, foretell_dead, remove_stale, stale, sweep_dead};
 
-use crate::base::{Cancel, Clock, RunId, Watcher, chain};
+use crate::base::{Cancel, Clock, RunId, Watcher, chain, count};
 use crate::plan::{Entry, Job, Main, Plan};
 use crate::report::{HookReport, JobReport, Report};
 use crate::sources::Occasion;
@@ -260,7 +260,8 @@ impl Run<'_> {
         }
         let left = items.len() - done;
         if env.cancel.is_cancelled() && left > 0 {
-            report.errors.push(format!("stopped with {left} targets not yet tried"));
+            let left = count(left, "target", "targets");
+            report.errors.push(format!("stopped with {left} not yet tried"));
         }
         if env.cancel.is_cancelled() && !report.targets.iter().any(|target| target.has_failure()) {
             report.errors.push("interrupted before everything was done".into());
@@ -290,14 +291,16 @@ fn tell(report: &crate::report::TargetReport) {
     report.anomalies.iter().for_each(|odd| warn!("{target}: {odd}"));
     let unreadable = report.warnings.unreadable.count;
     if unreadable > 0 {
-        error!("{target}: {unreadable} files could not be read; the copy is partial");
+        let files = count(unreadable, "file", "files");
+        error!("{target}: {files} could not be read; the copy is partial");
     }
     let warnings = &report.warnings;
     for (noted, word) in
-        [(&warnings.changed, "changed while they were read"), (&warnings.vanished, "vanished")]
+        [(&warnings.changed, "changed while being read"), (&warnings.vanished, "vanished")]
     {
         if !noted.is_empty() {
-            warn!("{target}: {} files {word}: `show` names them", noted.count);
+            let files = count(noted.count, "file", "files");
+            warn!("{target}: {files} {word}: see `show`");
         }
     }
     for place in &report.places {

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use crate::base::{Key, Level, Rank, chain};
+use crate::base::{Key, Level, Rank, chain, count};
 use crate::catalogue::{MARKER, Names, Parent, manifest_key};
 use crate::catalogue::{Stored, Survey, identity_matches, survey};
 use crate::plan::{Job, Place};
@@ -414,9 +414,10 @@ impl PlaceReport {
             ));
         }
         for stale in stale(survey, &scene.started) {
-            let (count, artefact) = (stale.objects.len(), stale.artefact);
+            let objects = count(stale.objects.len(), "old object", "old objects");
+            let artefact = stale.artefact;
             self.warnings.push(format!(
-                "{count} old objects of an unfinished {artefact}: `nxs-backup sweep` removes them"
+                "{objects} of an unfinished {artefact}: `nxs-backup sweep` cleans up"
             ));
         }
     }

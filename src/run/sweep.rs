@@ -10,7 +10,7 @@ use std::path::Path;
 use futures_util::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, ToSpan, Zoned};
 
-use crate::base::{Key, chain};
+use crate::base::{Key, chain, count};
 use crate::catalogue::{Survey, belongs, index_key, manifest_key, parse, segment_key};
 use crate::run::journal::{DeadJournal, Open, dead, peek};
 use crate::storages::{Error, Kind, Object, Storage};
@@ -94,9 +94,10 @@ pub async fn foretell_dead(state_dir: &Path, places: &[SweepPlace<'_>]) -> io::R
 impl SweepReport {
     fn tell_unreadable(&mut self, journal: &DeadJournal) {
         if journal.unreadable > 0 {
-            let (path, lines) = (journal.path.display(), journal.unreadable);
+            let (path, lines) =
+                (journal.path.display(), count(journal.unreadable, "line", "lines"));
             self.errors.push(format!(
-                "{path}: {lines} lines cannot be read; remove the file once 'sweep' shows nothing"
+                "{path}: {lines} cannot be read; remove the file once 'sweep' shows nothing"
             ));
         }
     }

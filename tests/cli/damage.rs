@@ -34,7 +34,7 @@ fn nothing_trusted_comes_back(bed: &Bed, to: &str) {
     let said = ran.out().to_owned() + ran.err();
     assert!(said.contains("error") && !said.contains("restored from"), "{said}");
     let ran = bed.run(["verify", "--full"]).exit(1).noisy();
-    drop(ran.stdout_has("1 copies looked at, 0 whole, 1 not"));
+    drop(ran.stdout_has("1 copy looked at, 0 whole, 1 not"));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn one_flipped_bit_anywhere_is_found() {
         bed.run(["restore", "--to", "-"]).exit(1).stderr_has("Do not trust").noisy();
         fs::write(&path, &whole).unwrap();
     }
-    bed.run(["verify", "--full"]).stdout("1 copies looked at, 1 whole, 0 not\n");
+    bed.run(["verify", "--full"]).stdout("1 copy looked at, 1 whole, 0 not\n");
 }
 
 /// Without compression no checksum stands between a flipped bit and a part that is read alone.
@@ -100,7 +100,7 @@ fn an_artefact_that_is_cut_short_is_found_without_reading_it() {
     for bytes in [0, 1, whole.len() / 2, whole.len() - 1] {
         fs::write(&path, &whole[..bytes]).unwrap();
         let ran = bed.run(["verify", "--quick"]).exit(1).noisy();
-        drop(ran.stdout_has("1 copies looked at, 0 whole by their sizes"));
+        drop(ran.stdout_has("1 copy looked at, 0 whole by their sizes"));
         bed.run(["list"]).stdout_has("DAMAGED");
         nothing_trusted_comes_back(&bed, &format!("out{bytes}"));
     }
@@ -167,7 +167,7 @@ fn a_damaged_storage_does_not_hinder_a_restore_from_the_other() {
     fs::write(bed.path("store"), "").unwrap();
     bed.run(["restore", "--to", "e"]).exit(3).stdout_has("restored from 'zweit'").noisy();
     let ran = bed.run(["verify", "--full"]).exit(3).noisy();
-    drop(ran.stdout_has("1 copies looked at, 1 whole, 0 not"));
+    drop(ran.stdout_has("1 copy looked at, 1 whole, 0 not"));
 }
 
 #[test]
@@ -253,8 +253,7 @@ fn a_sample_is_a_share() {
     let bed = stored_on(&["store"]);
     let none = "0 copies looked at, 0 whole by their sizes (--full reads every byte), 0 not\n";
     bed.run(["verify", "--sample", "0%"]).stdout(none);
-    bed.run(["verify", "--full", "--sample", "100%"])
-        .stdout("1 copies looked at, 1 whole, 0 not\n");
+    bed.run(["verify", "--full", "--sample", "100%"]).stdout("1 copy looked at, 1 whole, 0 not\n");
     bed.run(["verify", "--full", "-q"]).stdout("");
     let checked = bed.run(["verify", "--json"]).json();
     assert_eq!(checked["copies"][0]["problem"], serde_json::Value::Null);

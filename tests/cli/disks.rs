@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use nxs_backup::base::count;
+
 use crate::cli::{config, job, local, two_sites};
 use crate::support::bed::Bed;
 use crate::support::world::{Disk, everything, open_to_all, powerless, sh};
@@ -24,7 +26,7 @@ fn files(bed: &Bed) -> Vec<String> {
 /// Expects what every failure must leave: whole older copies, and a good next run.
 fn is_clean(bed: &mut Bed, copies: usize) {
     bed.run(["verify", "--full"])
-        .stdout(&format!("{copies} copies looked at, {copies} whole, 0 not\n"));
+        .stdout(&format!("{} looked at, {copies} whole, 0 not\n", count(copies, "copy", "copies")));
     assert!(bed.files("state/journal").is_empty(), "{:?}", bed.files("state/journal"));
     let partial = bed.files("store").into_iter().find(|name| name.contains(".nxs-partial"));
     assert_eq!(partial, None);
@@ -123,7 +125,7 @@ fn a_full_disk_without_a_copy_gets_none_and_the_other_storage_has_it() {
     let ran = bed.run(["start"]).exit(3).noisy();
     drop(ran.stdout_has("'store': ").stdout_has("No space left on device"));
     assert_eq!(bed.files("store"), [".nxs-backup.json"]);
-    bed.run(["verify", "--full"]).stdout("1 copies looked at, 1 whole, 0 not\n");
+    bed.run(["verify", "--full"]).stdout("1 copy looked at, 1 whole, 0 not\n");
     drop(disk);
     bed.run(["start"]);
 }

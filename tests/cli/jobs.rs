@@ -14,7 +14,7 @@ fn a_broken_job_does_not_stop_the_good_one() {
     let bad = job("bad", "$DIR/www/shop", &[local("store", "days: 3")]).replace("days", "dayz");
     let bed = two_sites().config(&config(&[bad.clone(), good]));
     let ran = bed.run(["start"]).exit(3).noisy();
-    drop(ran.stdout_has("error: bad: ").stdout_has("dayz").stdout_has("1 copies stored"));
+    drop(ran.stdout_has("error: bad: ").stdout_has("dayz").stdout_has("1 copy stored"));
     assert!(bed.path("store/blog").exists() && !bed.path("store/shop").exists());
     bed.run(["start", "good"]);
     bed.run(["start", "bad"]).exit(2).stdout_has("dayz").noisy();
@@ -32,7 +32,7 @@ fn a_target_that_fails_does_not_stop_the_next() {
     let lost = job("lost", "$DIR/www/nothing", &[local("store", "days: 3")]);
     let bed = two_sites().config(&config(&[lost, good]));
     let ran = bed.run(["start"]).exit(3).noisy();
-    drop(ran.stdout_has("$DIR/www/nothing").stdout_has("1 copies stored"));
+    drop(ran.stdout_has("$DIR/www/nothing").stdout_has("1 copy stored"));
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn two_targets_of_one_part_are_never_mixed() {
     let bed = bed.tree("a/html", &[("x", "a")]).tree("b/html", &[("x", "b")]);
     let ran = bed.run(["start"]).exit(3).noisy();
     let ran = ran.stdout_has("$DIR/a/html: would be stored in the same folder \"html/\"");
-    drop(ran.stdout_has("put them in sources of their own").stdout_has("1 copies stored"));
+    drop(ran.stdout_has("put them in sources of their own").stdout_has("1 copy stored"));
     assert!(!bed.path("store/html").exists() && bed.path("store/shop").exists());
     bed.run(["plan"]).exit(3).stdout_has("put them in sources of their own").noisy();
 }

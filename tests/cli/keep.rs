@@ -141,7 +141,7 @@ fn a_pinned_copy_survives_rotation_until_it_is_unpinned() {
     assert_eq!(days(&bed, "blog"), ["11", "19", "20"]);
     bed.run(["prune"]).stdout_has("pinned").stdout_has("0 copies removed");
     bed.run(["unpin", &id]).stdout("$RUN-1 on 'store': unpinned\n");
-    bed.run(["prune"]).stdout_has("1 copies removed");
+    bed.run(["prune"]).stdout_has("1 copy removed");
     assert_eq!(days(&bed, "blog"), ["19", "20"]);
     bed.run(["pin", "zzz"]).exit(1).stderr_has("no backup has the id");
 }

@@ -133,7 +133,7 @@ fn a_long_artefact_in_segments_comes_back_and_is_explained() {
     assert_eq!(everything(&came_back(&bed, "plain")), everything(&bed.path("www")));
     bed.run(["restore", "--to", "part", "--strip", "--path", "**/plain"]);
     assert_eq!(bed.files("part"), ["plain/file", "plain/nothing"]);
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
 }
 
 /// Restores `globs` by ourselves and by the commands that are printed, and compares; `along` is

@@ -80,10 +80,10 @@ fn looking_ahead_tells_what_would_be_stored() {
 sites (desc_files)
   $DIR/www/blog
     'store' $DIR/store: daily copy blog/daily/blog_2026-11-21_03-00-00.tar.zst
-      then there are 1 copies
+      then there is 1 copy
   $DIR/www/shop
     'store' $DIR/store: daily copy shop/daily/shop_2026-11-21_03-00-00.tar.zst
-      then there are 1 copies
+      then there is 1 copy
 ";
     bed.run(["plan"]).stdout(wanted);
     bed.run(["start", "--dry-run"]).stdout(wanted);
@@ -119,7 +119,7 @@ fn looking_ahead_warns_of_nothing_that_will_not_happen() {
     bed.now("2026-11-21T03:00:00+00:00[UTC]");
     let ran =
         bed.run(["plan"]).stdout_has("would remove blog/daily/blog_2026-11-20_03-00-00.tar.zst");
-    let ran = ran.stdout_has("then there are 1 copies");
+    let ran = ran.stdout_has("then there is 1 copy");
     assert!(!ran.out().contains("warning"), "{}", ran.out());
 }
 
@@ -150,7 +150,7 @@ fn without_a_log_file_the_run_is_told_on_stderr() {
     let text = config(&[job("sites", "$DIR/www/blog", &[local("store", "days: 3")])]);
     let bed = two_sites().config(&text.replace(", log_file: $DIR/log/nxs.log", ""));
     let ran = bed.run(["start"]).stderr_has("INFO [sites] [").stderr_has("]: finished\n");
-    drop(ran.stdout_has("all done: 1 copies stored"));
+    drop(ran.stdout_has("all done: 1 copy stored"));
     let quiet: Bed = bed;
     quiet.run(["start", "-q"]).stdout("").stderr("");
 }

@@ -40,7 +40,7 @@ fn a_tree_goes_to_the_server_and_comes_back() {
     let bed = bed(server, "tree");
     bed.run(["start"]).stdout("");
     bed.run(["list"]).stdout_has("nas");
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
     bed.run(["restore", "--strip", "--to", "out"]);
     assert_eq!(below(&bed, "out"), below(&bed, "www"));
     sh(&bed, "diff -r --no-dereference www out");

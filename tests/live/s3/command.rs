@@ -90,7 +90,7 @@ fn a_service_that_takes_few_parts_gets_several_objects() {
     let segments = shown[0]["manifest"]["segments"].as_array().unwrap();
     assert_eq!(segments.len(), 2, "{shown:#}");
     assert_eq!(segments[0]["bytes"], 3 * (8 << 20), "three parts of a storage that is alone");
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
     bed.run(["restore", "--to", "out", "--strip"]);
     sh(&bed, "diff -r www out");
 }

@@ -55,7 +55,7 @@ fn the_next_run_ends_the_upload_that_a_killed_one_left() {
     assert_eq!(unfinished(port, "main", folder), [""; 0]);
     let log = std::fs::read_to_string(bed.path("log/nxs.log")).unwrap();
     assert!(log.contains("removed") && log.contains(".nxs-partial."), "{log}");
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
 }
 
 #[test]

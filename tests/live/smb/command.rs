@@ -52,7 +52,7 @@ fn a_tree_is_backed_up_listed_verified_and_restored() {
         bed.run(["check"]);
         bed.run(["start"]);
         bed.run(["list"]).stdout_has("offsite");
-        bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+        bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
         bed.run(["restore", "--to", "out"]);
         let there = bed.path("out").join(bed.path("www").strip_prefix("/").unwrap());
         assert_eq!(everything(&there), everything(&bed.path("www")), "{share}");

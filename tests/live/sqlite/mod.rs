@@ -85,7 +85,7 @@ fn a_database_comes_back_with_everything_in_it() {
         sh(&bed, "sqlite3 data/app.db .dump 'PRAGMA user_version' 'PRAGMA application_id'");
     bed.run(["check"]);
     bed.run(["start"]);
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
     sh(&bed, "rm data/app.db");
     bed.run(["restore", "--to", "out"]);
     let restored = bed.files("out");

@@ -49,7 +49,7 @@ fn a_job_is_stored_found_and_brought_back_and_the_stock_client_reads_it() {
     let bed = bed(&keys, json!({"days": 3}));
     bed.run(["start", "-v"]).noisy();
     bed.run(["list"]).stdout_has("site");
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
     bed.run(["restore", "--to", "out"]);
     came_back(&bed, "out");
     bed.run(["restore", "--to", "part", "--strip", "--path", "**/index.php"]);
@@ -82,7 +82,7 @@ fn a_store_that_takes_few_segments_gets_several_objects() {
     let bytes: Vec<_> = segments.iter().map(|segment| segment["bytes"].as_u64().unwrap()).collect();
     assert_eq!(bytes[0], 3 * 8 * MIB as u64, "three segments of a storage that is alone");
     assert_eq!(bytes.len(), 2, "{bytes:?}");
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
     bed.run(["restore", "--to", "out"]);
     came_back(&bed, "out");
 }

@@ -51,7 +51,7 @@ fn a_tree_is_backed_up_listed_verified_and_restored() {
     assert!(!checked.out().contains("BROKEN"), "{}", checked.out());
     bed.run(["start"]);
     bed.run(["list"]).stdout_has(" dav ");
-    bed.run(["verify", "--full"]).stdout_has("1 copies looked at, 1 whole, 0 not");
+    bed.run(["verify", "--full"]).stdout_has("1 copy looked at, 1 whole, 0 not");
     bed.run(["restore", "--to", "out"]);
     let there = bed.path("out").join(bed.path("www").strip_prefix("/").unwrap());
     assert_eq!(everything(&there), everything(&bed.path("www")));
