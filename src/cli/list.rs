@@ -11,6 +11,7 @@ use crate::cli::args::{Globals, List, ScopeArgs};
 use crate::cli::failure::{Failure, NOTHING, PARTLY};
 use crate::cli::{output, setup, when};
 use crate::plan::Plan;
+use crate::restore::ancestry::Ancestry;
 use crate::restore::holdings::{self, Held, Holdings, Scope};
 use crate::restore::pick::{NothingFound, Want, pick};
 use crate::retention::is_future;
@@ -77,8 +78,17 @@ pub(crate) fn run(globals: &Globals, verb: &List) -> Result<u8, Failure> {
         let identity = (manifest.job.clone(), manifest.source.clone(), manifest.target.clone());
         (identity, trees.way_to(manifest), held.place.name.clone())
     });
+    let ancestry = Ancestry::of(&holdings);
+    // What was not seen may hold the rest of a chain.
+    let sees_all = verb.scope.storage.is_none() && holdings.troubles.is_empty();
+    let rows = held.iter().map(|held| {
+        let mut row = row(held, &trees, now.timestamp());
+        let is_broken = sees_all && held.stored.intact && ancestry.problem(held).is_some();
+        row.marks.extend(is_broken.then_some("CHAIN BROKEN"));
+        row
+    });
     let listing = Listing {
-        backups: held.iter().map(|held| row(held, &trees, now.timestamp())).collect(),
+        backups: rows.collect(),
         troubles: &holdings.troubles,
         damaged: holdings.damaged(),
         unfinished: unfinished(&holdings),

@@ -144,6 +144,27 @@ fn what_was_deleted_by_hand_on_one_storage_comes_back_from_the_other() {
 }
 
 #[test]
+fn a_listing_marks_what_builds_on_a_copy_that_is_gone() {
+    let mut bed = two_storages();
+    for day in ["2026-11-01", "2026-11-02", "2026-11-03"] {
+        sh(&bed, &format!("echo {day} > www/a/{day}"));
+        night(&mut bed, day, &[]);
+    }
+    let marked = |bed: &Bed, args: &[&str]| {
+        let ran = bed.run(["list"].iter().chain(args));
+        ran.out().matches("CHAIN BROKEN").count()
+    };
+    sh(&bed, "rm far/www/chain_*/L1_*");
+    assert_eq!(marked(&bed, &[]), 0, "the other storage has it");
+    sh(&bed, "rm store/www/chain_*/L1_*");
+    assert_eq!(marked(&bed, &[]), 2, "the copies of the third day");
+    assert_eq!(marked(&bed, &["--storage", "far"]), 0, "nobody looked at the other one");
+    let all = listed(&bed, &[]);
+    let marks = |at: usize| all[at]["marks"].as_array().unwrap().len();
+    assert_eq!((all.len(), marks(0), marks(3)), (4, 0, 1), "{all:#?}");
+}
+
+#[test]
 fn verify_promises_a_copy_only_of_what_the_next_run_builds_on() {
     let text = config("incremental: {max_level: 7, restart_days: 3},");
     let one = "{storage: local, name: store, backup_dir: $DIR/store}";
