@@ -98,7 +98,9 @@ async fn restore(
         (Some("-") | None, None) => to_stdout(globals, &choices, &how).await?,
         (Some(to), None) => to_folders(globals, &choices, Path::new(to), &how, want.now).await?,
     };
-    let in_doubt = left_out || (verb.id.is_none() && !unseen.is_empty());
+    // Nor is an older copy what was asked for.
+    let is_older = choices.iter().any(|choice| !choice.passed_over.is_empty());
+    let in_doubt = left_out || (verb.id.is_none() && (is_older || !unseen.is_empty()));
     Ok(if code == 0 && in_doubt { PARTLY } else { code })
 }
 

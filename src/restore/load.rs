@@ -140,7 +140,7 @@ async fn dump_to(
         return Err("it is no dump".into());
     };
     let codec = Codec::Zstd.by_default();
-    let (mut framed, _) = compress(stream::stoppable(bytes, &how.cancel), codec);
+    let (mut framed, _) = compress(stream::stoppable(bytes, &how.cancel), codec, 1);
     let mut part = tempfile::Builder::new().prefix(".nxs-rescue-").tempfile_in(folder)?;
     while let Some(chunk) = framed.next().await? {
         part.write_all(&chunk)?;

@@ -127,11 +127,11 @@ impl Flow {
         let (stream, frames, blake3, sums) = if compression.codec == Codec::None {
             // What is stored is what is inside.
             let (raw, blake3, sums) = stream::both(raw, marks);
-            let (stream, frames) = compress(raw, compression);
+            let (stream, frames) = compress(raw, compression, run.scene.job.parallel);
             (stream, frames, blake3, sums)
         } else {
             let (raw, blake3) = stream::blake3(raw);
-            let (framed, frames) = compress(raw, compression);
+            let (framed, frames) = compress(raw, compression, run.scene.job.parallel);
             let (stream, sums) = stream::sums(framed, marks);
             (stream, frames, blake3, sums)
         };

@@ -20,23 +20,35 @@ use crate::stream::{
     Buffers, ByteStream, Codec, Compression, Error, Feeder, Frames, Pending, Promise,
 };
 
-/// Cuts `raw` into frames of `codec.frame_bytes()` and compresses them in parallel.
+/// Cuts `raw` into frames of `codec.frame_bytes()` and compresses them in parallel, beside others
+/// that make `streams` of them.
 ///
 /// Shape: one chunk a frame; an empty stream makes one empty frame. `none` passes the chunks on
 /// as they are. Chunks that are a whole number of frames are not copied.
 /// Errors: those of `raw`, as they are.
 /// Must be called inside a tokio runtime.
-pub fn compress(raw: ByteStream, how: Compression) -> (ByteStream, Pending<Frames>) {
+pub fn compress(
+    raw: ByteStream,
+    how: Compression,
+    streams: usize,
+) -> (ByteStream, Pending<Frames>) {
     match how.codec {
         Codec::None => pass(raw),
-        Codec::Gzip | Codec::Zstd => stage(move |feeder| Box::pin(frames(raw, how, feeder))),
+        Codec::Gzip | Codec::Zstd => {
+            let workers = workers(how, streams);
+            stage(move |feeder| Box::pin(frames(raw, how, workers, feeder)))
+        }
     }
 }
 
-async fn frames(raw: ByteStream, how: Compression, feeder: &Feeder) -> Result<Frames, Error> {
+async fn frames(
+    raw: ByteStream,
+    how: Compression,
+    workers: usize,
+    feeder: &Feeder,
+) -> Result<Frames, Error> {
     let frame_bytes = how.codec.frame_bytes();
     let mut map = Frames { frame_bytes, ..Frames::default() };
-    let workers = workers(how);
     let (jobs, results) = ordered::pool(workers, workers, stepper(how, workers));
     let cut = async move {
         let mut cutter = Cutter::new(raw, frame_bytes as usize);
@@ -84,15 +96,18 @@ fn uncompressed(bytes: u64) -> Frames {
 /// raw or compressed; one in the channel to the reader: at most
 /// `workers * (2 * frame + context) + 3 * frame`, whatever the number of cores.
 const BUDGET: usize = 48 * MIB;
+/// Several streams share this.
+const SHARED: usize = 96 * MIB;
 
-fn workers(how: Compression) -> usize {
-    available_parallelism().map_or(1, usize::from).min(fitting(how)).max(1)
+fn workers(how: Compression, streams: usize) -> usize {
+    available_parallelism().map_or(1, usize::from).min(fitting(how, streams)).max(1)
 }
 
 /// Tells how many workers the budget allows; 0 where it does not even allow one.
-fn fitting(how: Compression) -> usize {
+fn fitting(how: Compression, streams: usize) -> usize {
     let frame = how.codec.frame_bytes() as usize;
-    (BUDGET - 3 * frame) / (2 * frame + context_bytes(how))
+    let budget = BUDGET.min(SHARED / streams.max(1));
+    budget.saturating_sub(3 * frame) / (2 * frame + context_bytes(how))
 }
 
 /// Tells what a compression context takes at most, by the tables of each level.

@@ -122,9 +122,11 @@ fn a_link_that_is_gone_is_told_and_the_older_copies_still_come_back() {
     bed.run(["verify"]).exit(3).noisy().stdout_has("builds on").stdout_has("is missing");
     let to = bed.path("out");
     bed.run(["restore", "site", "--to", to.to_str().unwrap()])
+        .exit(3)
         .stderr_has("passed over")
         .stderr_has("of which no whole copy is left");
-    let said = bed.run(["restore", "site", "--json", "--to", "again"]).noisy().json().to_string();
+    let said =
+        bed.run(["restore", "site", "--json", "--to", "again"]).exit(3).noisy().json().to_string();
     assert!(said.contains("\"caveats\":[") && said.contains("is passed over"), "{said}");
     tree::assert_same(&tree::read(&bed.path("seen/2026-11-02")), &tree::read(&www(&bed, "out")));
     bed.now("2026-11-13T03:00:00+00:00[UTC]");

@@ -29,7 +29,7 @@ pub(crate) fn chunked(bytes: &[u8], chunk: usize) -> ByteStream {
 }
 
 pub(crate) async fn pack(raw: &[u8], codec: Codec, chunk: usize) -> (Bytes, Frames) {
-    let (stored, frames) = compress(chunked(raw, chunk), codec.by_default());
+    let (stored, frames) = compress(chunked(raw, chunk), codec.by_default(), 1);
     let stored = stored.collect(1 << 30).await.unwrap();
     (stored, frames.get().await.unwrap())
 }
@@ -88,7 +88,7 @@ async fn noise_and_every_level_fit_their_buffers() {
     let raw = noise(5 * MIB);
     for (codec, levels) in [(Codec::Gzip, 1..=9), (Codec::Zstd, 1..=4)] {
         for level in levels {
-            let (stored, _) = compress(chunked(&raw, MIB), Compression { codec, level });
+            let (stored, _) = compress(chunked(&raw, MIB), Compression { codec, level }, 1);
             let raw_again = decompress(stored, codec).collect(1 << 30).await.unwrap();
             assert!(raw_again == raw, "{codec:?} {level}");
         }
@@ -100,7 +100,7 @@ async fn a_broken_stream_breaks_the_same_way() {
     for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
         for cut in [true, false] {
             let (feeder, raw) = ByteStream::channel(1);
-            let (stored, frames) = compress(raw, codec.by_default());
+            let (stored, frames) = compress(raw, codec.by_default(), 1);
             let feed = async move {
                 feeder.send(text(6 * MIB).into()).await.ok();
                 if !cut {
@@ -119,7 +119,7 @@ async fn a_broken_stream_breaks_the_same_way() {
 async fn a_reader_that_goes_lets_an_idle_producer_go() {
     for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
         let (feeder, raw) = ByteStream::channel(1);
-        let (stored, _) = compress(raw, codec.by_default());
+        let (stored, _) = compress(raw, codec.by_default(), 1);
         feeder.send(text(MIB).into()).await.unwrap();
         drop(stored);
         timeout(Duration::from_secs(10), feeder.closed()).await.expect("the producer hangs");
@@ -129,14 +129,14 @@ async fn a_reader_that_goes_lets_an_idle_producer_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_holds_the_producer_back() {
     let (feeder, raw) = ByteStream::channel(1);
-    let (stored, _) = compress(raw, Codec::Zstd.by_default());
+    let (stored, _) = compress(raw, Codec::Zstd.by_default(), 1);
     let frame = Bytes::from(vec![1; 4 * MIB]);
     let mut taken = 0;
     while timeout(Duration::from_secs(1), feeder.send(frame.clone())).await.is_ok() {
         taken += 1;
         assert!(taken <= 32, "the stage takes frames without end");
     }
-    let most = workers(Codec::Zstd.by_default()) + 2 + 3;
+    let most = workers(Codec::Zstd.by_default(), 1) + 2 + 3;
     assert!(taken <= most, "{taken} frames are under way, at most {most} may be");
     drop(stored);
 }
@@ -147,13 +147,14 @@ fn the_memory_of_a_stage_stays_within_its_budget_on_any_machine() {
         let frame = codec.frame_bytes() as usize;
         for level in 1..=9 {
             let how = Compression { codec, level };
-            let workers = fitting(how).max(1);
+            let workers = fitting(how, 1).max(1);
             let most = workers * (2 * frame + context_bytes(how)) + 3 * frame;
             assert!(most <= BUDGET, "{codec:?} {level}: {most}");
         }
     }
-    assert_eq!(fitting(Codec::Zstd.by_default()), 3);
-    assert!(fitting(Codec::Gzip.by_default()) >= 8);
+    let zstd = |streams| fitting(Codec::Zstd.by_default(), streams);
+    assert_eq!([1, 2, 3, 4, 5].map(zstd), [3, 3, 1, 1, 0]);
+    assert!(fitting(Codec::Gzip.by_default(), 1) >= 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]

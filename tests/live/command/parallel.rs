@@ -53,14 +53,20 @@ fn four_at_the_same_time_stay_within_the_memory_of_a_run() {
     let mut peak = 0;
     until("the end of the run", || {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let line = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        peak = peak.max(line.unwrap_or(0));
+        let kib = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+        };
+        // The pages of a program that is built for tests are no measure.
+        if let (Some(most), Some(program)) = (kib("VmHWM:"), kib("RssFile:")) {
+            peak = peak.max(most - program);
+        }
         child.try_wait().unwrap().is_some()
     });
     assert!(child.wait().unwrap().success());
     assert_eq!(data(&bed).len(), 4);
-    assert!(peak > 0 && peak < 128 * 1024, "four dumps at the same time took {peak} KiB");
+    // A released program has 16 MiB of pages: 128 with them.
+    assert!(peak > 0 && peak < 112 * 1024, "four dumps at the same time took {peak} KiB");
 }
 
 #[test]
