@@ -248,6 +248,7 @@ fn check_notify_sends_a_test_to_everybody_and_says_who_cannot_be_reached() {
         smtp(server, 1, "smtp_tls: yes")
     );
     let bed = bed(&keys).env("MAIL_PASSWORD", "svcpw");
+    mend(&bed);
     let ran = bed.run(["check", "--notify"]).exit(3);
     assert!(ran.out().contains("told   mail to probe@svc.test"), "{}", ran.out());
     assert!(
