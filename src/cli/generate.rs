@@ -141,7 +141,8 @@ fn put(text: &str, goal: &GenerateGoal) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Folders that are missing are closed to others, as the packages make them. A file that is replaced keeps its old content until the new one is whole.
+/// Folders that are missing are closed to others, as the packages make them. A file that is
+/// replaced keeps its old content until the new one is whole.
 fn write(path: &Path, text: &str, replace: bool) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {

@@ -201,8 +201,11 @@ impl<'a> Upload<'a> {
         if matches!(transfer, Err(Refusal::Refused(_)))
             && let Some(all) = self.held.since(0)
         {
-            // Some servers write no file on that is there, and over none.
-            session.remove(&path).await.map_err(|refusal| refusal.into_trouble(&path))?;
+            // Some servers write no file on that is there, and over none. Where it was something
+            // else, the next refusal tells what.
+            if let Err(Refusal::Broken(trouble)) = session.remove(&path).await {
+                return Err(trouble);
+            }
             transfer = session.open(Ask::Store(&path, 0)).await;
             rest = all;
         }
